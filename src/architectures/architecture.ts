@@ -1,0 +1,79 @@
+import type { ModelConfig } from "../config/model-config.ts";
+import type { ConfigReader } from "../config/reader.ts";
+import { KvCache, type Step } from "../nn/step.ts";
+import { selectRows } from "../ops/index.ts";
+import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
+import type { Tape } from "../tape/tape.ts";
+import type { Value } from "../tape/value.ts";
+import type { IgnoredTensors } from "../weights/bind.ts";
+import { type Bound, boundTree, type WeightTree } from "../weights/schema.ts";
+
+/** Whether a checkpoint holds a tensor of that Hugging Face name. */
+export type HasTensor = (tensor: string) => boolean;
+
+/** One family of models: how its config reads, which weights it has, and what it computes. */
+interface Definition<C extends ModelConfig, W extends WeightTree, B> {
+  readonly name: string;
+  /** The `model_type`s of config.json that it takes. */
+  readonly modelTypes: readonly string[];
+  /** Points of the field's vocabulary that the family does not have, with the reason. */
+  readonly absentPoints: Readonly<Record<string, string>>;
+  /** What files of this family may hold beyond the weights. */
+  readonly ignoredTensors: readonly IgnoredTensors[];
+  /** Start of every tensor name that some files leave out. */
+  readonly prefix: string;
+  config(r: ConfigReader, modelType: string): C;
+  weights(c: C, has: HasTensor): W;
+  /** Tokens to the residual stream after the last block. [T, dModel] */
+  forward(c: C, w: B, step: Step): Value;
+  /** Any residual stream to logits: the final norm and the unembedding, of the wanted rows only. [R, vocabSize] */
+  unembed(c: C, w: B, resid: Value, wanted?: Value): Value;
+}
+
+/** Any family; only its own functions know what is in its config and weights. */
+export type Architecture = Definition<ModelConfig, WeightTree, unknown>;
+
+/** Checks that a family's functions fit its own config and weights, which then are its own business. */
+export function defineArchitecture<C extends ModelConfig, W extends WeightTree>(
+  definition: Definition<C, W, Bound<W>>,
+): Architecture {
+  return definition as unknown as Architecture;
+}
+
+/** Rows of `x` that are wanted, or all of them. */
+export function wantedRows(x: Value, wanted: Value | undefined): Value {
+  return wanted === undefined ? x : selectRows(x, wanted);
+}
+
+/** A model of one architecture and config with its declared weights: everything that follows without a checkpoint. */
+export class ModelTape {
+  readonly tape: Tape;
+  readonly #architecture: Architecture;
+  readonly #config: ModelConfig;
+  readonly #bound: unknown;
+
+  constructor(architecture: Architecture, config: ModelConfig, weights: WeightTree) {
+    this.#architecture = architecture;
+    this.#config = config;
+    this.#bound = boundTree(weights, (name, { shape }) => weight(name, shape));
+    this.tape = buildTape(architecture.name, () => this.#build());
+  }
+
+  /** The family's own final norm and unembedding on any residual stream [n, dModel]; call it while extending a tape. */
+  unembed(resid: Value): Value {
+    return this.#architecture.unembed(this.#config, this.#bound, resid);
+  }
+
+  #build(): Record<string, Value> {
+    const { nLayers, nKvHeads, headDim } = this.#config;
+    const caches = Array.from({ length: nLayers }, (_, i) => cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim]));
+    const step: Step = {
+      tokens: input("tokens", "int", ["T"]),
+      rows: input("rows", "rows"),
+      cache: new KvCache(caches),
+    };
+    const wanted = input("R0", "int", ["R0"]);
+    const resid = this.#architecture.forward(this.#config, this.#bound, step);
+    return { logits: point("logits", this.#architecture.unembed(this.#config, this.#bound, resid, wanted)) };
+  }
+}

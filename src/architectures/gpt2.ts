@@ -1,0 +1,136 @@
+import type { ModelConfig } from "../config/model-config.ts";
+import { selfAttention } from "../nn/attention.ts";
+import { mlp } from "../nn/mlp.ts";
+import { layerNorm } from "../nn/norm.ts";
+import type { ActivationFunction } from "../ops/activate/activate.ts";
+import { add, matmul, positions, selectRows } from "../ops/index.ts";
+import { point, scope } from "../tape/builder.ts";
+import { stored } from "../weights/schema.ts";
+import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+
+/**
+ * GPT-2 (Radford et al. 2019) and Karpathy's minGPT.
+ *
+ * - learned absolute positions, pre-norm with LayerNorm, biases everywhere, tanh GELU, multi-head attention
+ * - q, k and v in one fused projection; GPT-2 stores projections as Conv1D, [in, out]
+ * - unembedding tied to the embedding
+ * - minGPT (`model_type: "mingpt"`): projections as Linear, [out, in], and an unembedding of its own
+ *
+ * Reference: transformers `modeling_gpt2.py`; minGPT `mingpt/model.py`.
+ */
+interface Gpt2Config extends ModelConfig {
+  readonly activation: ActivationFunction;
+  /** Divides the scores of layer i by i + 1. */
+  readonly scaleByInverseLayer: boolean;
+  /** Projections are stored [in, out]. */
+  readonly conv1d: boolean;
+  readonly tiedEmbedding: boolean;
+}
+
+const ACTIVATIONS: Readonly<Record<string, ActivationFunction>> = {
+  gelu_new: "geluTanh",
+  gelu_pytorch_tanh: "geluTanh",
+  gelu: "gelu",
+  relu: "relu",
+  silu: "silu",
+};
+
+export const gpt2 = defineArchitecture({
+  name: "gpt2",
+  modelTypes: ["gpt2", "mingpt"],
+  prefix: "transformer.",
+  absentPoints: {
+    "attn.rotQ": "positions are learned embeddings, q is not rotated",
+    "attn.rotK": "positions are learned embeddings, k is not rotated",
+    "mlp.preLinear": "the MLP is not gated",
+  },
+  ignoredTensors: [
+    { pattern: /\.attn\.(bias|masked_bias)$/, reason: "the causal mask, which is not a parameter" },
+    { pattern: /^lm_head\.weight$/, reason: "tied to the embedding" },
+  ],
+
+  config(r, modelType): Gpt2Config {
+    const isMinGpt = modelType === "mingpt";
+    const dModel = r.size("n_embd");
+    const nHeads = r.size("n_head");
+    r.require("add_cross_attention", false, "golgi runs decoders");
+    r.require("scale_attn_weights", true, "as in all released models");
+    return {
+      vocabSize: r.size("vocab_size"),
+      dModel,
+      nLayers: r.size("n_layer"),
+      nHeads,
+      nKvHeads: nHeads,
+      headDim: dModel / nHeads,
+      dFf: r.size("n_inner", 4 * dModel),
+      contextLength: r.size(isMinGpt ? "block_size" : "n_positions"),
+      normEps: r.positive("layer_norm_epsilon", 1e-5),
+      activation: ACTIVATIONS[r.choice("activation_function", Object.keys(ACTIVATIONS), "gelu_new")],
+      scaleByInverseLayer: r.flag("scale_attn_by_inverse_layer_idx", false),
+      conv1d: !isMinGpt,
+      tiedEmbedding: r.flag("tie_word_embeddings", !isMinGpt),
+    };
+  },
+
+  weights(c: Gpt2Config, has: HasTensor) {
+    const { dModel, dFf, vocabSize, conv1d: transposed } = c;
+    const embed = stored("transformer.wte.weight", [vocabSize, dModel]);
+    const tied = c.tiedEmbedding || !has("lm_head.weight");
+    return {
+      embed,
+      posEmbed: stored("transformer.wpe.weight", [c.contextLength, dModel]),
+      blocks: Array.from({ length: c.nLayers }, (_, i) => {
+        const layer = `transformer.h.${i}`;
+        const norm = (name: string) => ({
+          gain: stored(`${layer}.${name}.weight`, [dModel]),
+          bias: stored(`${layer}.${name}.bias`, [dModel]),
+        });
+        const third = (part: number) => [part * dModel, (part + 1) * dModel] as const;
+        const qkv = `${layer}.attn.c_attn`;
+        return {
+          ln1: norm("ln_1"),
+          attn: {
+            wQ: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(0) }),
+            wK: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(1) }),
+            wV: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(2) }),
+            bQ: stored(`${qkv}.bias`, [dModel], { rows: third(0) }),
+            bK: stored(`${qkv}.bias`, [dModel], { rows: third(1) }),
+            bV: stored(`${qkv}.bias`, [dModel], { rows: third(2) }),
+            wO: stored(`${layer}.attn.c_proj.weight`, [dModel, dModel], { transposed }),
+            bO: stored(`${layer}.attn.c_proj.bias`, [dModel]),
+          },
+          ln2: norm("ln_2"),
+          mlp: {
+            wUp: stored(`${layer}.mlp.c_fc.weight`, [dFf, dModel], { transposed }),
+            bUp: stored(`${layer}.mlp.c_fc.bias`, [dFf]),
+            wDown: stored(`${layer}.mlp.c_proj.weight`, [dModel, dFf], { transposed }),
+            bDown: stored(`${layer}.mlp.c_proj.bias`, [dModel]),
+          },
+        };
+      }),
+      lnFinal: { gain: stored("transformer.ln_f.weight", [dModel]), bias: stored("transformer.ln_f.bias", [dModel]) },
+      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+    };
+  },
+
+  forward(c, w, { tokens, rows, cache }) {
+    const embed = point("embed", selectRows(w.embed, tokens)); // [T, dModel]
+    const posEmbed = point("posEmbed", selectRows(w.posEmbed, positions(rows))); // [T, dModel]
+    let resid = add(embed, posEmbed);
+    for (const [i, block] of w.blocks.entries()) {
+      scope(`blocks.${i}`, () => {
+        point("residPre", resid);
+        const scale = c.headDim ** -0.5 / (c.scaleByInverseLayer ? i + 1 : 1);
+        const attnOut = selfAttention(layerNorm(resid, block.ln1, c), block.attn, c, rows, cache.layer(i), { scale });
+        resid = point("residMid", add(resid, point("attn.contribution", attnOut)));
+        const mlpOut = mlp(layerNorm(resid, block.ln2, c), block.mlp, c.activation);
+        resid = point("residPost", add(resid, point("mlp.contribution", mlpOut)));
+      });
+    }
+    return resid;
+  },
+
+  unembed(c, w, resid, wanted) {
+    return matmul(wantedRows(layerNorm(resid, w.lnFinal, c), wanted), w.unembed); // [R, vocabSize]
+  },
+});

@@ -1,0 +1,124 @@
+import type { ModelConfig } from "../config/model-config.ts";
+import { type RopeConfig, readRope } from "../config/rope.ts";
+import { selfAttention } from "../nn/attention.ts";
+import { gatedMlp } from "../nn/mlp.ts";
+import { rmsNorm } from "../nn/norm.ts";
+import { rotary } from "../nn/rotary.ts";
+import { add, matmul, selectRows } from "../ops/index.ts";
+import { point, scope } from "../tape/builder.ts";
+import { stored } from "../weights/schema.ts";
+import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+
+/**
+ * Llama 1, 2 and 3 (arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783) and Mistral (arXiv:2310.06825).
+ *
+ * - pre-norm with RMSNorm, no biases (unless attention_bias or mlp_bias), SwiGLU
+ * - rotary embedding, θ 1e4 to 1e6; linear, llama3 and YaRN scaling
+ * - grouped-query attention; Mistral: sliding window, head size apart from the width
+ * - unembedding of its own, or tied to the embedding
+ *
+ * Reference: transformers `modeling_llama.py`, `modeling_mistral.py`.
+ */
+interface LlamaConfig extends ModelConfig {
+  readonly rope: RopeConfig;
+  /** Keys that a row sees (Mistral); all before it where undefined. */
+  readonly window: number | undefined;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
+  readonly tiedEmbedding: boolean;
+}
+
+export const llama = defineArchitecture({
+  name: "llama",
+  modelTypes: ["llama", "mistral"],
+  prefix: "model.",
+  absentPoints: { posEmbed: "positions enter through the rotary embedding of q and k" },
+  ignoredTensors: [
+    { pattern: /rotary_emb\.inv_freq$/, reason: "follows from the config" },
+    { pattern: /^lm_head\.weight$/, reason: "tied to the embedding" },
+  ],
+
+  config(r, modelType): LlamaConfig {
+    const dModel = r.size("hidden_size");
+    const nHeads = r.size("num_attention_heads");
+    const contextLength = r.size("max_position_embeddings");
+    r.require("hidden_act", "silu", "the activation of this family");
+    return {
+      vocabSize: r.size("vocab_size"),
+      dModel,
+      nLayers: r.size("num_hidden_layers"),
+      nHeads,
+      nKvHeads: r.size("num_key_value_heads", nHeads),
+      headDim: r.size("head_dim", dModel / nHeads),
+      dFf: r.size("intermediate_size"),
+      contextLength,
+      normEps: r.positive("rms_norm_eps", 1e-6),
+      rope: readRope(r, contextLength),
+      window: modelType === "mistral" ? r.optionalSize("sliding_window") : undefined,
+      attentionBias: r.flag("attention_bias", false),
+      mlpBias: r.flag("mlp_bias", false),
+      tiedEmbedding: r.flag("tie_word_embeddings", false),
+    };
+  },
+
+  weights(c: LlamaConfig, has: HasTensor) {
+    const { dModel, dFf, vocabSize } = c;
+    const embed = stored("model.embed_tokens.weight", [vocabSize, dModel]);
+    const tied = c.tiedEmbedding || !has("lm_head.weight");
+    return {
+      embed,
+      blocks: Array.from({ length: c.nLayers }, (_, i) => {
+        const layer = `model.layers.${i}`;
+        const bias = (tensor: string, size: number, has: boolean) => (has ? stored(tensor, [size]) : undefined);
+        const attn = `${layer}.self_attn`;
+        const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
+        return {
+          ln1: { gain: stored(`${layer}.input_layernorm.weight`, [dModel]) },
+          attn: {
+            wQ: stored(`${attn}.q_proj.weight`, [dQ, dModel]),
+            wK: stored(`${attn}.k_proj.weight`, [dKv, dModel]),
+            wV: stored(`${attn}.v_proj.weight`, [dKv, dModel]),
+            wO: stored(`${attn}.o_proj.weight`, [dModel, dQ]),
+            bQ: bias(`${attn}.q_proj.bias`, dQ, c.attentionBias),
+            bK: bias(`${attn}.k_proj.bias`, dKv, c.attentionBias),
+            bV: bias(`${attn}.v_proj.bias`, dKv, c.attentionBias),
+            bO: bias(`${attn}.o_proj.bias`, dModel, c.attentionBias),
+          },
+          ln2: { gain: stored(`${layer}.post_attention_layernorm.weight`, [dModel]) },
+          mlp: {
+            wGate: stored(`${layer}.mlp.gate_proj.weight`, [dFf, dModel]),
+            wUp: stored(`${layer}.mlp.up_proj.weight`, [dFf, dModel]),
+            wDown: stored(`${layer}.mlp.down_proj.weight`, [dModel, dFf]),
+            bGate: bias(`${layer}.mlp.gate_proj.bias`, dFf, c.mlpBias),
+            bUp: bias(`${layer}.mlp.up_proj.bias`, dFf, c.mlpBias),
+            bDown: bias(`${layer}.mlp.down_proj.bias`, dModel, c.mlpBias),
+          },
+        };
+      }),
+      lnFinal: { gain: stored("model.norm.weight", [dModel]) },
+      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+    };
+  },
+
+  forward(c, w, { tokens, rows, cache }) {
+    const prepare = rotary(c.rope, c.headDim, rows);
+    let resid = point("embed", selectRows(w.embed, tokens)); // [T, dModel]
+    for (const [i, block] of w.blocks.entries()) {
+      scope(`blocks.${i}`, () => {
+        point("residPre", resid);
+        const attnOut = selfAttention(rmsNorm(resid, block.ln1, c), block.attn, c, rows, cache.layer(i), {
+          prepare,
+          window: c.window,
+        });
+        resid = point("residMid", add(resid, point("attn.contribution", attnOut)));
+        const mlpOut = gatedMlp(rmsNorm(resid, block.ln2, c), block.mlp, "silu");
+        resid = point("residPost", add(resid, point("mlp.contribution", mlpOut)));
+      });
+    }
+    return resid;
+  },
+
+  unembed(c, w, resid, wanted) {
+    return matmul(wantedRows(rmsNorm(resid, w.lnFinal, c), wanted), w.unembed); // [R, vocabSize]
+  },
+});

@@ -1,0 +1,123 @@
+import type { ModelConfig } from "../config/model-config.ts";
+import { layerWindows } from "../config/layer-windows.ts";
+import { type RopeConfig, readRope } from "../config/rope.ts";
+import { selfAttention } from "../nn/attention.ts";
+import { gatedMlp } from "../nn/mlp.ts";
+import { rmsNorm } from "../nn/norm.ts";
+import { rotary } from "../nn/rotary.ts";
+import { add, matmul, selectRows } from "../ops/index.ts";
+import { point, scope } from "../tape/builder.ts";
+import { stored } from "../weights/schema.ts";
+import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+
+/**
+ * Qwen3, dense (arXiv:2505.09388).
+ *
+ * - pre-norm with RMSNorm, SwiGLU, rotary embedding, grouped-query attention
+ * - RMSNorm over each head of q and k before the rotary embedding, its gain shared by the heads
+ * - head size apart from the width; no biases unless attention_bias
+ * - small sizes tie the unembedding to the embedding
+ *
+ * Reference: transformers `modeling_qwen3.py`.
+ */
+interface Qwen3Config extends ModelConfig {
+  readonly rope: RopeConfig;
+  /** For each layer the number of keys that a row sees; undefined for all before it. */
+  readonly windows: readonly (number | undefined)[];
+  readonly attentionBias: boolean;
+  readonly tiedEmbedding: boolean;
+}
+
+export const qwen3 = defineArchitecture({
+  name: "qwen3",
+  modelTypes: ["qwen3"],
+  prefix: "model.",
+  absentPoints: { posEmbed: "positions enter through the rotary embedding of q and k" },
+  ignoredTensors: [
+    { pattern: /rotary_emb\.inv_freq$/, reason: "follows from the config" },
+    { pattern: /^lm_head\.weight$/, reason: "tied to the embedding" },
+  ],
+
+  config(r): Qwen3Config {
+    const dModel = r.size("hidden_size");
+    const nHeads = r.size("num_attention_heads");
+    const nLayers = r.size("num_hidden_layers");
+    const contextLength = r.size("max_position_embeddings");
+    r.require("hidden_act", "silu", "the activation of this family");
+    return {
+      vocabSize: r.size("vocab_size"),
+      dModel,
+      nLayers,
+      nHeads,
+      nKvHeads: r.size("num_key_value_heads", nHeads),
+      headDim: r.size("head_dim", 128),
+      dFf: r.size("intermediate_size"),
+      contextLength,
+      normEps: r.positive("rms_norm_eps", 1e-6),
+      rope: readRope(r, contextLength),
+      windows: layerWindows(r, nLayers),
+      attentionBias: r.flag("attention_bias", false),
+      tiedEmbedding: r.flag("tie_word_embeddings", false),
+    };
+  },
+
+  weights(c: Qwen3Config, has: HasTensor) {
+    const { dModel, dFf, vocabSize } = c;
+    const embed = stored("model.embed_tokens.weight", [vocabSize, dModel]);
+    const tied = c.tiedEmbedding || !has("lm_head.weight");
+    return {
+      embed,
+      blocks: Array.from({ length: c.nLayers }, (_, i) => {
+        const layer = `model.layers.${i}`;
+        const attn = `${layer}.self_attn`;
+        const bias = (tensor: string, size: number) => (c.attentionBias ? stored(tensor, [size]) : undefined);
+        const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
+        return {
+          ln1: { gain: stored(`${layer}.input_layernorm.weight`, [dModel]) },
+          attn: {
+            wQ: stored(`${attn}.q_proj.weight`, [dQ, dModel]),
+            wK: stored(`${attn}.k_proj.weight`, [dKv, dModel]),
+            wV: stored(`${attn}.v_proj.weight`, [dKv, dModel]),
+            wO: stored(`${attn}.o_proj.weight`, [dModel, dQ]),
+            bQ: bias(`${attn}.q_proj.bias`, dQ),
+            bK: bias(`${attn}.k_proj.bias`, dKv),
+            bV: bias(`${attn}.v_proj.bias`, dKv),
+            bO: bias(`${attn}.o_proj.bias`, dModel),
+            qNorm: { gain: stored(`${attn}.q_norm.weight`, [c.headDim]) },
+            kNorm: { gain: stored(`${attn}.k_norm.weight`, [c.headDim]) },
+          },
+          ln2: { gain: stored(`${layer}.post_attention_layernorm.weight`, [dModel]) },
+          mlp: {
+            wGate: stored(`${layer}.mlp.gate_proj.weight`, [dFf, dModel]),
+            wUp: stored(`${layer}.mlp.up_proj.weight`, [dFf, dModel]),
+            wDown: stored(`${layer}.mlp.down_proj.weight`, [dModel, dFf]),
+          },
+        };
+      }),
+      lnFinal: { gain: stored("model.norm.weight", [dModel]) },
+      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+    };
+  },
+
+  forward(c, w, { tokens, rows, cache }) {
+    const rotate = rotary(c.rope, c.headDim, rows);
+    let resid = point("embed", selectRows(w.embed, tokens)); // [T, dModel]
+    for (const [i, block] of w.blocks.entries()) {
+      scope(`blocks.${i}`, () => {
+        point("residPre", resid);
+        const attnOut = selfAttention(rmsNorm(resid, block.ln1, c), block.attn, c, rows, cache.layer(i), {
+          prepare: (q, k) => rotate(rmsNorm(q, block.attn.qNorm, c), rmsNorm(k, block.attn.kNorm, c)),
+          window: c.windows[i],
+        });
+        resid = point("residMid", add(resid, point("attn.contribution", attnOut)));
+        const mlpOut = gatedMlp(rmsNorm(resid, block.ln2, c), block.mlp, "silu");
+        resid = point("residPost", add(resid, point("mlp.contribution", mlpOut)));
+      });
+    }
+    return resid;
+  },
+
+  unembed(c, w, resid, wanted) {
+    return matmul(wantedRows(rmsNorm(resid, w.lnFinal, c), wanted), w.unembed); // [R, vocabSize]
+  },
+});

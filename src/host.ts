@@ -1,0 +1,34 @@
+/**
+ * The only seam between the core and a platform. `src/` reaches files, clocks and threads through these
+ * interfaces and nothing else, so that the same code runs in Node, in a browser and in a worker.
+ */
+
+/** Random access to the bytes of one file (or blob, or range-served URL). */
+export interface Source {
+  /** For messages: a path or URL. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /**
+   * Exactly `length` bytes from `offset`, as memory that the caller owns.
+   * Rejects with a CheckpointError (`checkpoint.truncated`) where the source ends earlier.
+   */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** A model's directory: its files by plain name (no separators). */
+export interface Folder {
+  /** For messages. */
+  readonly name: string;
+  list(): Promise<string[]>;
+  /** The file of that name, or undefined where there is none. */
+  open(fileName: string): Promise<Source | undefined>;
+}
+
+/** What a platform must supply. */
+export interface Host {
+  /** Milliseconds that only ever grow, for durations. */
+  nowMs(): number;
+  /** Lets other tasks of the platform's event loop run. */
+  pause(): Promise<void>;
+}

@@ -1,0 +1,44 @@
+import type { Value } from "../../tape/value.ts";
+import { defineOp } from "../define-op.ts";
+
+export interface AttentionScoresAttrs {
+  scale: number;
+  /** Keys that a row sees, itself included; all before it where undefined. */
+  window?: number;
+}
+
+export const attentionScores = defineOp<
+  (q: Value, cache: Value, rows: Value, attrs: AttentionScoresAttrs) => Value,
+  AttentionScoresAttrs
+>({
+  name: "attentionScores",
+  doc: "scale · q · k for each head, row and key visible to the row. Query head h reads key head ⌊h / (H/K)⌋.",
+  signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [H, P]",
+  attrs: { scale: "real", window: "size?" },
+  reference({ floats: { q }, cache, rows, out, dims: { T, H, K, D, P }, attrs: { scale, window } }) {
+    const { first, offset } = rows.visible(window);
+    for (let h = 0; h < H; h++) {
+      const kvHead = Math.floor(h / (H / K));
+      for (let t = 0; t < T; t++) {
+        for (let key = first[t]; key <= rows.position[t]; key++) {
+          const kAt = (rows.slot(rows.sequence[t], key) * K + kvHead) * D;
+          let sum = 0;
+          for (let i = 0; i < D; i++) sum += q[(t * H + h) * D + i] * cache.k[kAt + i];
+          out[h * P + offset[t] + key - first[t]] = scale * sum;
+        }
+      }
+    }
+  },
+  flops: ({ nOut, D }) => 2 * nOut * D,
+  samples: [
+    { dims: { H: 4, K: 2, D: 3, E: 3 }, attrs: { scale: 0.5 }, rows: [{ start: 3, nRows: 2 }] },
+    {
+      dims: { H: 2, K: 2, D: 3, E: 2 },
+      attrs: { scale: 1, window: 3 },
+      rows: [
+        { start: 16, nRows: 2 },
+        { start: 0, nRows: 4 },
+      ],
+    },
+  ],
+});

@@ -1,0 +1,33 @@
+import { point } from "../../tape/builder.ts";
+import type { Value } from "../../tape/value.ts";
+import { attentionMix } from "../attention-mix/attention-mix.ts";
+import { type AttentionScoresAttrs, attentionScores } from "../attention-scores/attention-scores.ts";
+import { attentionSoftmax } from "../attention-softmax/attention-softmax.ts";
+import { defineOp } from "../define-op.ts";
+
+export const attention = defineOp<
+  (q: Value, cache: Value, rows: Value, attrs: AttentionScoresAttrs) => Value,
+  AttentionScoresAttrs
+>({
+  name: "attention",
+  doc: "Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245) and a sliding window (arXiv:2310.06825).",
+  signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [T, H, E]",
+  attrs: { scale: "real", window: "size?" },
+  innerPoints: ["scores", "pattern"],
+  decompose({ q, cache, rows }, { scale, window }) {
+    const scores = point("scores", attentionScores(q, cache, rows, { scale, window })); // [H, P]
+    const pattern = point("pattern", attentionSoftmax(scores, rows, { window })); // [H, P]
+    return attentionMix(pattern, cache, rows, { window }); // [T, H, vHeadDim]
+  },
+  samples: [
+    { dims: { H: 4, K: 2, D: 3, E: 3 }, attrs: { scale: 0.5 }, rows: [{ start: 3, nRows: 2 }] },
+    {
+      dims: { H: 2, K: 2, D: 3, E: 2 },
+      attrs: { scale: 1, window: 3 },
+      rows: [
+        { start: 16, nRows: 2 },
+        { start: 0, nRows: 4 },
+      ],
+    },
+  ],
+});

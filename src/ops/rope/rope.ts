@@ -1,0 +1,22 @@
+import type { Value } from "../../tape/value.ts";
+import { defineOp } from "../define-op.ts";
+import { type RotateAttrs, rotate } from "../rotate/rotate.ts";
+import { rotaryAngles } from "../rotary-angles/rotary-angles.ts";
+
+export const rope = defineOp<(x: Value, freqs: Value, rows: Value, attrs: RotateAttrs) => Value, RotateAttrs>({
+  name: "rope",
+  doc: "Rotary position embedding (Su et al. 2021, arXiv:2104.09864): pair i of a row at position p turns by p · freqs[i].",
+  signature: "x[T, H, D], freqs[nVariants, r], rows:rows -> [T, H, D]",
+  attrs: { pairing: ["half", "adjacent"], magnitude: "positive" },
+  decompose: ({ x, freqs, rows }, attrs) => rotate(x, rotaryAngles(freqs, rows), attrs),
+  samples: [
+    {
+      dims: { H: 2, D: 6, nVariants: 1, r: 3 },
+      attrs: { pairing: "half", magnitude: 1 },
+      rows: [
+        { start: 0, nRows: 2 },
+        { start: 5, nRows: 1 },
+      ],
+    },
+  ],
+});

@@ -1,0 +1,76 @@
+import type { FloatArray } from "../tensor/dtype.ts";
+import type { Rows } from "./rows.ts";
+import type { Signature } from "./signature.ts";
+import type { Attrs, Value } from "./value.ts";
+
+/** What an attribute may hold. `size`: a positive integer; a trailing `?` makes it optional; a list: one of these. */
+export type AttrKind = "size" | "size?" | "real" | "positive" | readonly string[];
+
+/** One layer's cached keys and values as plain loops see them, in slots that `Rows` hands out. */
+export interface CacheStorage {
+  /** [nSlots, nKvHeads, headDim] */
+  readonly k: FloatArray;
+  /** [nSlots, nKvHeads, vHeadDim] */
+  readonly v: FloatArray;
+}
+
+/** What a primitive's reference loops are given. Arrays are row-major; a missing optional input is undefined. */
+export interface ReferenceArgs<A> {
+  readonly floats: Readonly<Record<string, FloatArray>>;
+  readonly ints: Readonly<Record<string, Int32Array>>;
+  readonly rows: Rows;
+  readonly cache: CacheStorage;
+  /** The first output. */
+  readonly out: FloatArray;
+  /** All outputs by name, for ops that have several. */
+  readonly floatOuts: Readonly<Record<string, FloatArray>>;
+  readonly intOuts: Readonly<Record<string, Int32Array>>;
+  /** Sizes by the names of the signature, and `nOut`, the number of elements of the first output. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly attrs: A;
+}
+
+/** Work of one execution: multiply-adds count as 2 floating-point operations. */
+export interface Cost {
+  readonly flops: number;
+}
+
+/** Concrete sizes and attributes for which every backend must agree with the reference. */
+export interface Sample {
+  /** Sizes by the names of the signature; `...` and `*` stand for one size each. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly attrs?: Attrs;
+  /** For ops over rows: how many keys each sequence has cached before, and its rows in this step. */
+  readonly rows?: readonly { readonly start: number; readonly nRows: number }[];
+  /** Optional inputs to leave out. */
+  readonly without?: readonly string[];
+}
+
+interface OpBase {
+  readonly name: string;
+  /** One sentence and the equation. */
+  readonly doc: string;
+  readonly signature: Signature;
+  readonly attrs: Readonly<Record<string, AttrKind>>;
+  readonly samples: readonly Sample[];
+}
+
+/** An op that is defined by loops. */
+export interface Primitive extends OpBase {
+  readonly kind: "primitive";
+  reference(args: ReferenceArgs<Attrs>): void;
+  /** `dims` as in ReferenceArgs. */
+  cost(dims: Readonly<Record<string, number>>, attrs: Attrs): Cost;
+  /** True for the op that writes this step's keys and values into the cache it is given. */
+  readonly writesCache: boolean;
+}
+
+/** An op that is defined by other ops; its cost, meaning and inner points follow from that. */
+export interface Composite extends OpBase {
+  readonly kind: "composite";
+  /** The inner values that `decompose` names, relative to the scope of the node. */
+  readonly innerPoints: readonly string[];
+  decompose(inputs: Readonly<Record<string, Value>>, attrs: Attrs): Value;
+}
+
+export type Op = Primitive | Composite;

@@ -1,0 +1,71 @@
+import { atScope, buildTape, emit, extendTape, keepState } from "./builder.ts";
+import type { Composite } from "./op.ts";
+import type { Tape } from "./tape.ts";
+import { isLeaf, type Node, type Value } from "./value.ts";
+
+/** Replaces each composite that `which` selects by the ops it is defined by; repeated until none is left. */
+export function expand(tape: Tape, which: (node: Node) => boolean = () => true): Tape {
+  const selected = (node: Node): boolean => node.op.kind === "composite" && which(node);
+  let result = tape;
+  while (result.nodes.some(selected)) result = expandOnce(result, selected);
+  return result;
+}
+
+function expandOnce(tape: Tape, selected: (node: Node) => boolean): Tape {
+  const now = new Map<Value, Value>();
+  const mapped = (value: Value): Value => now.get(value) ?? value;
+  const inner = buildTape(tape.name, () => {
+    for (const node of tape.nodes) {
+      const inputs = node.inputs.map((value) => value && mapped(value));
+      const outputs = atScope(node.scope, () =>
+        selected(node) ? [decompose(node.op as Composite, inputs, node.attrs)] : emit(node.op, inputs, node.attrs),
+      );
+      node.outputs.forEach((value, i) => {
+        now.set(value, outputs[i]);
+      });
+    }
+    for (const [name, value] of tape.state) keepState(name, mapped(value));
+    return mapValues(tape.outputs, mapped);
+  });
+  // Names that the tape had come first; the decompositions have added their inner ones.
+  const points = new Map([...tape.points].map(([name, value]) => [name, mapped(value)]));
+  for (const [name, value] of inner.points) points.set(name, value);
+  return { ...inner, points };
+}
+
+function decompose(op: Composite, inputs: readonly (Value | undefined)[], attrs: Node["attrs"]): Value {
+  const named: Record<string, Value> = {};
+  op.signature.inputs.forEach((slot, i) => {
+    const value = inputs[i];
+    if (value !== undefined) named[slot.name] = value;
+  });
+  return op.decompose(named, attrs);
+}
+
+function mapValues(values: ReadonlyMap<string, Value>, map: (value: Value) => Value): Record<string, Value> {
+  return Object.fromEntries([...values].map(([name, value]) => [name, map(value)]));
+}
+
+/** Drops every node that no output (and, unless `keepsState` is false, no cache) depends on. */
+export function prune(tape: Tape, { keepsState = true }: { keepsState?: boolean } = {}): Tape {
+  const live = new Set<Node>();
+  const visit = (value: Value | undefined): void => {
+    if (value === undefined || isLeaf(value.from) || live.has(value.from)) return;
+    live.add(value.from);
+    value.from.inputs.forEach(visit);
+  };
+  for (const value of tape.outputs.values()) visit(value);
+  if (keepsState) for (const value of tape.state.values()) visit(value);
+  const isLive = (value: Value): boolean => isLeaf(value.from) || live.has(value.from);
+  return {
+    ...tape,
+    nodes: tape.nodes.filter((node) => live.has(node)),
+    points: new Map([...tape.points].filter(([, value]) => isLive(value))),
+    state: new Map([...tape.state].filter(([, value]) => isLive(value))),
+  };
+}
+
+/** The tape with other outputs. */
+export function withOutputs(tape: Tape, outputs: Readonly<Record<string, Value>>): Tape {
+  return extendTape({ ...tape, outputs: new Map() }, () => outputs);
+}
