@@ -1,5 +1,5 @@
-import type { ModelConfig } from "../config/model-config.ts";
 import { layerWindows } from "../config/layer-windows.ts";
+import type { ModelConfig } from "../config/model-config.ts";
 import { type RopeConfig, readRope } from "../config/rope.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { gatedMlp } from "../nn/mlp.ts";

@@ -86,7 +86,8 @@ export function quote(value: unknown): string {
 function spell(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `[${value.slice(0, 40).map(spell).join(", ")}]`;
-  return typeof value === "object" && value !== null ? "an object" : JSON.stringify(value);
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "string" ? JSON.stringify(value) : `${value}`;
 }
 
 function rowSizeBytes(checkpoint: string, tensor: StoredTensor, fromRow: number, nRows: number): number {

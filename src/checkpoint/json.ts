@@ -7,7 +7,7 @@
 import { CheckpointError } from "../errors.ts";
 import { quote } from "./checkpoint.ts";
 
-export type JsonObject = ReadonlyMap<string, unknown>;
+type JsonObject = ReadonlyMap<string, unknown>;
 
 /** The most JSON that is read into memory: the limit of the official safetensors reader. */
 export const MAX_JSON_BYTES = 100_000_000;
@@ -109,14 +109,15 @@ class JsonText {
     const start = this.#at;
     let end = start + 1;
     while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === "\\" ? 2 : 1;
+    let string: string;
     try {
-      const string: string = JSON.parse(this.#text.slice(start, end + 1));
-      if (!string.isWellFormed()) throw this.#refuse("a string must be valid Unicode");
-      this.#at = end + 1;
-      return string;
-    } catch (cause) {
-      throw cause instanceof CheckpointError ? cause : this.#refuse("the JSON must be valid, with a string here");
+      string = JSON.parse(this.#text.slice(start, end + 1));
+    } catch {
+      throw this.#refuse("the JSON must be valid, with a string here");
     }
+    if (!string.isWellFormed()) throw this.#refuse("a string must be valid Unicode");
+    this.#at = end + 1;
+    return string;
   }
 
   /** Whether `mark` comes next, after whitespace; if so, passes it and the whitespace behind it. */

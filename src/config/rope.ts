@@ -131,11 +131,7 @@ function llama3Frequency(f: number, s: Extract<RopeScaling, { type: "llama3" }>)
 }
 
 /** NTK by parts (Peng et al. 2023, arXiv:2309.00071, §3.2): a ramp over dimensions between two numbers of rotations. */
-function yarnFrequencies(
-  plain: Float64Array,
-  theta: number,
-  s: Extract<RopeScaling, { type: "yarn" }>,
-): Float64Array {
+function yarnFrequencies(plain: Float64Array, theta: number, s: Extract<RopeScaling, { type: "yarn" }>): Float64Array {
   const rotaryDim = 2 * plain.length;
   const dimOf = (rotations: number): number =>
     (rotaryDim * Math.log(s.originalContextLength / (2 * Math.PI * rotations))) / (2 * Math.log(theta));
@@ -148,4 +144,3 @@ function yarnFrequencies(
     return (f / s.factor) * ramp + f * (1 - ramp);
   });
 }
-

@@ -17,13 +17,17 @@ export function printTape(tape: Tape): string {
     const labels = [...node.outputs.flatMap((value) => names.get(value) ?? []), ...innerNames(node)];
     return [left, shape, labels.join(" ")];
   });
-  const leaves = leavesOf(tape).map((value): Line => [
-    isLeaf(value.from) && value.from.kind === "constant" ? `${nameOf(value)} (constant)` : nameOf(value),
-    value.type === "float" ? formatShape(value.shape) : `${value.type} ${formatShape(value.shape)}`,
-    "",
-  ]);
+  const leaves = leavesOf(tape).map(
+    (value): Line => [
+      isLeaf(value.from) && value.from.kind === "constant" ? `${nameOf(value)} (constant)` : nameOf(value),
+      value.type === "float" ? formatShape(value.shape) : `${value.type} ${formatShape(value.shape)}`,
+      "",
+    ],
+  );
   const ends = [...tape.outputs, ...tape.state].map(([name, value]): Line => [`${name} = ${nameOf(value)}`, "", ""]);
-  return [`tape ${tape.name}`, ...block("given", leaves), ...block("computed", nodes), ...block("gives", ends)].join("\n");
+  return [`tape ${tape.name}`, ...block("given", leaves), ...block("computed", nodes), ...block("gives", ends)].join(
+    "\n",
+  );
 }
 
 type Line = readonly [left: string, shape: string, label: string];
@@ -38,7 +42,9 @@ function block(title: string, lines: readonly Line[]): string[] {
 
 function printAttrs(node: Node): string {
   const parts = Object.entries(node.attrs).filter(([, value]) => value !== undefined);
-  return parts.map(([name, value]) => ` ${name}=${typeof value === "number" ? Number(value.toPrecision(7)) : value}`).join("");
+  return parts
+    .map(([name, value]) => ` ${name}=${typeof value === "number" ? Number(value.toPrecision(7)) : value}`)
+    .join("");
 }
 
 /** Inner points of a composite, in brackets: they exist only where they are read. */

@@ -26,7 +26,11 @@ export function verify(tape: Tape): void {
       made.add(value);
     });
   }
-  for (const [kind, values] of [["output", tape.outputs], ["point", tape.points], ["state", tape.state]] as const) {
+  for (const [kind, values] of [
+    ["output", tape.outputs],
+    ["point", tape.points],
+    ["state", tape.state],
+  ] as const) {
     for (const [name, value] of values) check(value, `${kind} ${name}`);
   }
   checkCaches(tape);

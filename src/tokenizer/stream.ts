@@ -1,4 +1,4 @@
-import type { TokenBytes } from "./token-bytes.ts";
+import { countLeadingSpaces } from "./token-bytes.ts";
 
 /**
  * Text of tokens as they arrive. A character that is spread over several tokens comes with its last one, and bytes
@@ -10,7 +10,7 @@ export class TokenStream {
   #nLeadingSpaces: number;
 
   /** `nLeadingSpaces`: how many spaces at the beginning are not part of the text. */
-  constructor(bytesOf: (id: number) => Uint8Array, nLeadingSpaces: TokenBytes["nLeadingSpaces"]) {
+  constructor(bytesOf: (id: number) => Uint8Array, nLeadingSpaces: number) {
     this.#bytesOf = bytesOf;
     this.#nLeadingSpaces = nLeadingSpaces;
   }
@@ -26,15 +26,8 @@ export class TokenStream {
   }
 
   #withoutLeadingSpaces(bytes: Uint8Array): Uint8Array {
-    let at = 0;
-    while (at < bytes.length && this.#nLeadingSpaces > 0) {
-      if (bytes[at] === 0x20) {
-        at++;
-        this.#nLeadingSpaces--;
-      } else {
-        this.#nLeadingSpaces = 0;
-      }
-    }
-    return bytes.subarray(at);
+    const n = countLeadingSpaces(bytes, this.#nLeadingSpaces);
+    this.#nLeadingSpaces = n === bytes.length ? this.#nLeadingSpaces - n : 0;
+    return bytes.subarray(n);
   }
 }

@@ -35,6 +35,13 @@ export function bytesForDisplay(bytes: Uint8Array): string {
   return text;
 }
 
+/** How many of the first bytes are spaces, counted up to `nAtMost`. */
+export function countLeadingSpaces(bytes: Uint8Array, nAtMost: number): number {
+  let n = 0;
+  while (n < nAtMost && bytes[n] === 0x20) n++;
+  return n;
+}
+
 export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
@@ -65,7 +72,7 @@ type Step = Readonly<Record<string, unknown>>;
 
 /** The decoders in order of application, nested sequences laid flat. */
 function decoderSteps(decoder: unknown): Step[] {
-  if (!isObject(decoder)) return [];
+  if (!isObject(decoder)) return [{ type: decoder }];
   if (decoder.type !== "Sequence" || !Array.isArray(decoder.decoders)) return [decoder];
   return decoder.decoders.flatMap(decoderSteps);
 }
@@ -75,7 +82,6 @@ function readSentencePiece(steps: readonly Step[], path: string): TokenBytes {
   let [hasByteFallback, isFused, nLeadingSpaces] = [false, false, 0];
   const refuse = (expected: string, step: Step) => unusable(path, expected, quote(step), REMEDY);
 
-  if (steps.length === 0) throw refuse("the decoder must say how tokens become text", {});
   for (const step of steps) {
     switch (step.type) {
       case "Replace":
@@ -102,7 +108,7 @@ function readSentencePiece(steps: readonly Step[], path: string): TokenBytes {
         nLeadingSpaces = step.start;
         break;
       default:
-        throw refuse(`the decoder must be of a known type, not ${quote(step.type)}`, step);
+        throw refuse("the type of a decoder must be one that golgi reads", step);
     }
   }
   return { bytesOf: (token) => pieceBytes(token, replacements, hasByteFallback), nLeadingSpaces };

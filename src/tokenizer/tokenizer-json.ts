@@ -36,8 +36,9 @@ export function readVocabulary(model: Record<string, unknown>, addedTokens: unkn
   };
 
   const path = `${fileName}, model.vocab`;
-  if (!isObject(model.vocab))
+  if (!isObject(model.vocab)) {
     throw unusable(path, "the vocabulary must be an object from token to id", quote(model.vocab));
+  }
   for (const [token, id] of Object.entries(model.vocab)) add(path, token, id);
 
   const [added, special] = [new Set<number>(), new Set<number>()];
@@ -60,16 +61,33 @@ export function readSettings(config: unknown, fileName: string): TokenizerSettin
   };
 }
 
-/** The token that the post-processor's template puts before every text. */
-export function leadingSpecialToken(postProcessor: unknown): string | undefined {
-  if (!isObject(postProcessor)) return undefined;
-  const { type, processors, single } = postProcessor;
-  if (type === "Sequence" && Array.isArray(processors)) {
-    return processors.map(leadingSpecialToken).find((token) => token !== undefined);
+/**
+ * What the post-processor puts around a single text: special tokens by name, undefined in place of the text.
+ * The names are in the vocabulary: the library would turn others into the unknown token.
+ */
+export function readTemplate(
+  postProcessor: unknown,
+  vocabulary: Vocabulary,
+  fileName: string,
+): readonly (string | undefined)[] {
+  const path = `${fileName}, post_processor`;
+  if (postProcessor === undefined || postProcessor === null) return [undefined];
+  const processor: Record<string, unknown> = isObject(postProcessor) ? postProcessor : { type: postProcessor };
+  const { type, processors, single } = processor;
+  if (type === "ByteLevel") return [undefined];
+  if (type === "Sequence") {
+    const templates = readList(processors, path).map((inner) => readTemplate(inner, vocabulary, fileName));
+    return templates.find((template) => template.length > 1) ?? [undefined];
   }
-  const first: unknown = type === "TemplateProcessing" && Array.isArray(single) ? single[0] : undefined;
-  const token = isObject(first) ? first.SpecialToken : undefined;
-  return isObject(token) && typeof token.id === "string" ? token.id : undefined;
+  if (type !== "TemplateProcessing") {
+    throw unusable(path, "its type must be ByteLevel, TemplateProcessing or a Sequence of them", quote(type));
+  }
+  return readList(single, `${path}.single`).map(({ SpecialToken: special }) => {
+    if (special === undefined) return undefined;
+    const name = isObject(special) ? special.id : special;
+    if (typeof name === "string" && vocabulary.idOf.has(name)) return name;
+    throw unusable(`${path}.single`, "its special tokens must be in the vocabulary", quote(special));
+  });
 }
 
 /** Files write a token as its text, or as an object that also says how it is matched. */

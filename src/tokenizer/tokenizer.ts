@@ -2,10 +2,10 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { RequestError } from "../errors.ts";
 import { isObject, quote, unusable } from "./json.ts";
 import { TokenStream } from "./stream.ts";
-import { bytesForDisplay, readDecoder, type TokenBytes, utf8 } from "./token-bytes.ts";
+import { bytesForDisplay, countLeadingSpaces, readDecoder, type TokenBytes, utf8 } from "./token-bytes.ts";
 import {
-  leadingSpecialToken,
   readSettings,
+  readTemplate,
   readVocabulary,
   type TokenizerSettings,
   type Vocabulary,
@@ -57,12 +57,13 @@ export class Tokenizer {
     const vocabulary = readVocabulary(model, tokenizerJson.added_tokens, fileName);
     const settings = readSettings(tokenizerConfig, "tokenizer_config.json");
     checkUnknownToken(model.unk_token, vocabulary, fileName);
+    const [templateBos] = readTemplate(tokenizerJson.post_processor, vocabulary, fileName);
     return new Tokenizer({
       library: openLibrary({ ...tokenizerJson, model }, tokenizerConfig, fileName),
       vocabulary,
       tokenBytes: readDecoder(tokenizerJson.decoder, fileName),
       eosTokenId: settings.eosToken === undefined ? undefined : vocabulary.idOf.get(settings.eosToken),
-      ...resolveBos(settings, leadingSpecialToken(tokenizerJson.post_processor), vocabulary),
+      ...resolveBos(settings, templateBos, vocabulary),
     });
   }
 
@@ -74,7 +75,7 @@ export class Tokenizer {
     const { ids } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
     const bos = this.bosTokenId;
     if (!addSpecialTokens || bos === undefined) return ids;
-    if (this.#addsBos === "library" && ids[1] === bos) return ids.slice(1);
+    if (this.#addsBos === "library" && ids[0] === bos && ids[1] === bos) return ids.slice(1);
     return this.#addsBos === "here" && ids[0] !== bos ? [bos, ...ids] : ids;
   }
 
@@ -87,8 +88,7 @@ export class Tokenizer {
       bytes.set(piece, size);
       size += piece.length;
     }
-    let nSpaces = 0;
-    while (nSpaces < this.#tokenBytes.nLeadingSpaces && bytes[nSpaces] === 0x20) nSpaces++;
+    const nSpaces = countLeadingSpaces(bytes, this.#tokenBytes.nLeadingSpaces);
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(nSpaces));
   }
 
@@ -153,7 +153,7 @@ function resolveBos(
     const remedy = "Name it, or leave out add_bos_token.";
     throw unusable("tokenizer_config.json", expected, quote(settings.bosToken), remedy);
   }
-  if (bosToken === templateBos) return { bosTokenId, addsBos: "library" };
+  if (templateBos !== undefined) return { bosTokenId, addsBos: "library" };
   return { bosTokenId, addsBos: settings.addBosToken ? "here" : "nobody" };
 }
 
@@ -166,16 +166,10 @@ function checkUnknownToken(token: unknown, vocabulary: Vocabulary, fileName: str
 function openLibrary(tokenizerJson: Record<string, unknown>, config: unknown, fileName: string): Library {
   // The library reads these keys without asking whether they are there; files of older versions leave some out.
   const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, added_tokens: [] };
-  let library: Library;
-  let templateIds: readonly (number | undefined)[];
   try {
-    library = new Library({ ...absent, ...tokenizerJson }, { ...(config ?? {}), clean_up_tokenization_spaces: false });
-    templateIds = library.encode("").ids;
+    return new Library({ ...absent, ...tokenizerJson }, { ...(config ?? {}), clean_up_tokenization_spaces: false });
   } catch (cause) {
     const got = `"${(cause as Error).message}"`;
     throw unusable(fileName, "the tokenizer library must understand the file", got, undefined, cause);
   }
-  if (!templateIds.includes(undefined)) return library;
-  const path = `${fileName}, post_processor`;
-  throw unusable(path, "its special tokens must be in the vocabulary", quote(tokenizerJson.post_processor));
 }

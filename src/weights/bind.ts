@@ -1,6 +1,6 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.ts";
 import { CheckpointError, suggest } from "../errors.ts";
-import { type ComputeDtype, COMPUTE_DTYPES, isComputeDtype } from "../tensor/dtype.ts";
+import { COMPUTE_DTYPES, type ComputeDtype, isComputeDtype } from "../tensor/dtype.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { WeightSpec } from "./schema.ts";
 

@@ -4,7 +4,11 @@ import { numel } from "../tensor/shape.ts";
 import type { Binding } from "./bind.ts";
 
 /** A weight's numbers, row-major in its declared shape; reads only the rows that it needs. */
-export async function decodeWeight(binding: Binding, checkpoint: Checkpoint, precision: Precision): Promise<FloatArray> {
+export async function decodeWeight(
+  binding: Binding,
+  checkpoint: Checkpoint,
+  precision: Precision,
+): Promise<FloatArray> {
   const { tensor, dtype, rows, shape, transposed } = binding;
   const [from, to] = rows;
   if (!transposed) {

@@ -6,7 +6,7 @@ import { concreteShape, type StepInputs } from "../../tape/sizes.ts";
 import { leavesOf, type Tape } from "../../tape/tape.ts";
 import { isLeaf, type Node, type Value } from "../../tape/value.ts";
 import { verify } from "../../tape/verify.ts";
-import { type FloatArray, floatArray } from "../../tensor/dtype.ts";
+import type { FloatArray } from "../../tensor/dtype.ts";
 import { decodeWeight } from "../../weights/decode.ts";
 import type { Backend, Engine, LoadedWeights, Program, StepOutput } from "../contract.ts";
 import { CachePool } from "./cache-pool.ts";

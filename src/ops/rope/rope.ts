@@ -1,7 +1,7 @@
 import type { Value } from "../../tape/value.ts";
 import { defineOp } from "../define-op.ts";
-import { type RotateAttrs, rotate } from "../rotate/rotate.ts";
 import { rotaryAngles } from "../rotary-angles/rotary-angles.ts";
+import { type RotateAttrs, rotate } from "../rotate/rotate.ts";
 
 export const rope = defineOp<(x: Value, freqs: Value, rows: Value, attrs: RotateAttrs) => Value, RotateAttrs>({
   name: "rope",

@@ -1,0 +1,123 @@
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { CheckpointError, type Folder, type Source } from "../src/index.ts";
+
+/** The most that one system call is asked for; above 2 GiB they refuse. */
+const MAX_READ_BYTES = 2 ** 30;
+
+/** A folder on disk, as a model's directory. */
+export async function openFolder(path: string): Promise<Folder> {
+  const stats = await stat(path).catch((error) => {
+    throw unreadable(path, "the folder must exist and be readable", error);
+  });
+  if (!stats.isDirectory()) {
+    throw missing(path, "it must be a folder", "a file", "Give the folder that holds the model's files.");
+  }
+  return {
+    name: path,
+    list: async () => {
+      const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
+        throw unreadable(path, "the folder must be readable", error);
+      });
+      return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+    },
+    open: async (fileName) => {
+      checkPlainName(path, fileName);
+      return openIfPresent(join(path, fileName));
+    },
+  };
+}
+
+/** A file on disk, read by position through one handle; reads may overlap. */
+export async function openFile(path: string): Promise<Source> {
+  const source = await openIfPresent(path);
+  if (source !== undefined) return source;
+  throw missing(path, "the file must exist", "no such file", "Check the path, or download the file.");
+}
+
+async function openIfPresent(path: string): Promise<Source | undefined> {
+  let handle: FileHandle | undefined;
+  try {
+    // Asked before opening, since opening a named pipe waits for its writer.
+    if (!(await stat(path)).isFile()) {
+      throw missing(path, "it must be a regular file", "something else, such as a folder", "Give the path of a file.");
+    }
+    handle = await open(path, "r");
+    return new FileSource(path, handle, (await handle.stat()).size);
+  } catch (error) {
+    await handle?.close();
+    if (error instanceof CheckpointError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw unreadable(path, "the file must be readable", error);
+  }
+}
+
+class FileSource implements Source {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly #handle: FileHandle;
+  #closing: Promise<void> | undefined;
+
+  constructor(name: string, handle: FileHandle, sizeBytes: number) {
+    this.name = name;
+    this.sizeBytes = sizeBytes;
+    this.#handle = handle;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.#checkOpen();
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes)) {
+      throw truncated(this.name, offset, length, `a file of ${this.sizeBytes} bytes`);
+    }
+    const bytes = new Uint8Array(length);
+    for (let nRead = 0; nRead < length; ) {
+      const n = await this.#readSome(bytes, nRead, offset + nRead);
+      if (n === 0) throw truncated(this.name, offset, length, `its end at byte ${offset + nRead}`);
+      nRead += n;
+    }
+    return bytes;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#handle.close();
+    return this.#closing;
+  }
+
+  async #readSome(bytes: Uint8Array, at: number, position: number): Promise<number> {
+    this.#checkOpen();
+    try {
+      const length = Math.min(bytes.length - at, MAX_READ_BYTES);
+      return (await this.#handle.read(bytes, at, length, position)).bytesRead;
+    } catch (error) {
+      throw unreadable(this.name, "the file must be readable", error);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === undefined) return;
+    throw missing(this.name, "a file must be open while it is read", "a closed one", "Close it after the last read.");
+  }
+}
+
+function checkPlainName(folder: string, name: string): void {
+  const isPlain = name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name) && name === basename(name);
+  if (isPlain) return;
+  const expected = "a file of a folder is opened by its plain name";
+  throw missing(folder, expected, JSON.stringify(name), "Names must not contain separators, `..` or NUL.");
+}
+
+function missing(path: string, expected: string, got: string, remedy: string): CheckpointError {
+  return new CheckpointError("checkpoint.missing", { path, expected, got, remedy });
+}
+
+function unreadable(path: string, expected: string, cause: unknown): CheckpointError {
+  const got = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  const remedy = "Check the path and its permissions.";
+  return new CheckpointError("checkpoint.missing", { path, expected, got, remedy, cause });
+}
+
+function truncated(path: string, offset: number, length: number, got: string): CheckpointError {
+  const expected = `bytes ${offset} to ${offset + length} must lie inside the file`;
+  const remedy = "The file is shorter than it says, or has shrunk since it was opened: download it again.";
+  return new CheckpointError("checkpoint.truncated", { path, expected, got, remedy });
+}

@@ -1,0 +1,126 @@
+import { selectPairs, selectRows } from "../ops/index.ts";
+import type { CatalogEntry } from "../points/catalog.ts";
+import { buildDerived, inputLeaf, pointValue, sourcesOf, weightLeaf } from "../points/derive.ts";
+import type { Positions } from "../points/read-spec.ts";
+import { extendTape, input } from "../tape/builder.ts";
+import { expand, prune, withOutputs } from "../tape/rewrite.ts";
+import type { Tape } from "../tape/tape.ts";
+import { type Node, parseSymbol, type Value } from "../tape/value.ts";
+
+/** One point to read, at some positions of each sequence. */
+export interface Read {
+  readonly entry: CatalogEntry;
+  readonly positions: Positions;
+}
+
+/** Values that a view computes from points and weights on the tape, so that only the result leaves the backend. */
+export interface Derived {
+  /** Identifies the structure: equal keys build equal tapes. */
+  readonly key: string;
+  /** The points that `build` asks for. */
+  readonly points: readonly string[];
+  build(scope: GlassScope): Readonly<Record<string, Value>>;
+}
+
+/** What a view can build on. */
+export interface GlassScope {
+  at(point: string): Value;
+  weight(name: string): Value;
+  readonly rows: Value;
+  /** Indices of the rows at these positions of each sequence. */
+  rowsAt(positions: Positions): Value;
+  /** The family's final norm and unembedding of any residual stream [n, dModel]. */
+  unembed(resid: Value): Value;
+}
+
+/** A tape with reads as outputs, and what each output is. */
+export interface GlassPlan {
+  readonly tape: Tape;
+  readonly reads: readonly PlannedRead[];
+  /** The positions behind each selection input of the tape. */
+  readonly selections: ReadonlyMap<string, Positions>;
+}
+
+export interface PlannedRead extends Read {
+  readonly output: string;
+  readonly value: Value;
+}
+
+export interface GlassRequest {
+  readonly logits: boolean;
+  readonly reads: readonly Read[];
+  readonly derived?: Derived;
+  /** Whether the caches must be complete afterwards, or only as far as the outputs need. */
+  readonly keepsState: boolean;
+}
+
+/**
+ * Rewrites a model's tape so that reads are outputs. Composites are expanded only where an inner point is asked for,
+ * derived points are added only where they are read, and whatever no output needs is dropped.
+ */
+export function planGlass(model: Tape, unembed: (resid: Value) => Value, request: GlassRequest): GlassPlan {
+  const { reads, derived, logits, keepsState } = request;
+  const needed = new Set([
+    ...reads.flatMap(({ entry }) => sourcesOf(entry.row, entry.layer)),
+    ...(derived?.points ?? []),
+  ]);
+  const tape = expand(model, (node) => hasInnerPoint(node, needed));
+  const selections = new Map<string, Positions>();
+  const inputs = new Map<string, Value>();
+  const rowsAt = (positions: Positions): Value => {
+    const key = JSON.stringify(positions);
+    const known = inputs.get(key);
+    if (known !== undefined) return known;
+    const name = `R${inputs.size + 1}`;
+    const value = input(name, "int", [name]);
+    inputs.set(key, value);
+    selections.set(name, positions);
+    return value;
+  };
+  const rows = inputLeaf(tape, "rows");
+  const planned: PlannedRead[] = [];
+  const extended = extendTape(tape, () => {
+    for (const { entry, positions } of reads) {
+      const { row, layer, name } = entry;
+      const whole = row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer);
+      const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions));
+      planned.push({ entry, positions, output: `read ${planned.length}`, value });
+    }
+    const scope: GlassScope = {
+      at: (name) => pointValue(tape, name),
+      weight: (name) => weightLeaf(tape, name),
+      rows,
+      rowsAt,
+      unembed,
+    };
+    return derived?.build(scope) ?? {};
+  });
+  const outputs = new Map(extended.outputs);
+  if (!logits) outputs.delete("logits");
+  for (const { output, value } of planned) outputs.set(output, value);
+  return {
+    tape: prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState }),
+    reads: planned,
+    selections,
+  };
+}
+
+/** Rows at an index input; of a value laid out over keys, those rows with their own keys. */
+function selectPositions(value: Value, rows: Value, indices: Value): Value {
+  const window = raggedWindow(value);
+  return window === undefined ? selectRows(value, indices) : selectPairs(value, rows, indices, window);
+}
+
+/** The window attribute of a value over (row, key) pairs; undefined for one without keys. */
+export function raggedWindow(value: Value): { readonly window?: number } | undefined {
+  for (const dim of value.shape) {
+    if (typeof dim !== "string") continue;
+    const symbol = parseSymbol(dim);
+    if (symbol.kind === "pairs") return { window: symbol.window };
+  }
+  return undefined;
+}
+
+function hasInnerPoint({ op, scope }: Node, needed: ReadonlySet<string>): boolean {
+  return op.kind === "composite" && op.innerPoints.some((name) => needed.has(scope === "" ? name : `${scope}.${name}`));
+}

@@ -1,0 +1,159 @@
+import type { Engine, Program, StepOutput } from "../backends/contract.ts";
+import { RequestError } from "../errors.ts";
+import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
+import { type Positions, resolvePositions } from "../points/read-spec.ts";
+import { Rows } from "../tape/rows.ts";
+import type { StepInputs } from "../tape/sizes.ts";
+import type { Tape } from "../tape/tape.ts";
+import type { Value } from "../tape/value.ts";
+import type { Precision } from "../tensor/dtype.ts";
+import { checkBudget } from "./budget.ts";
+import { PagePool, Sequence } from "./kv-pages.ts";
+import { type Run, type SequenceRows, unpackStep } from "./result.ts";
+
+/** Which rows' logits a step gives: all, each sequence's last, or none. */
+export type LogitRows = "all" | "last" | "none";
+
+export interface StepRequest {
+  readonly logits: LogitRows;
+  readonly reads: readonly Read[];
+  readonly derived?: Derived;
+  /** False where the sequences are not continued, so that layers beyond what is read need not run. */
+  readonly keepsState: boolean;
+}
+
+/** Tokens to append to one sequence in a step. */
+export interface Append {
+  readonly sequence: Sequence;
+  readonly tokens: readonly number[];
+}
+
+export interface ExecutorModel {
+  readonly tape: Tape;
+  readonly unembed: (resid: Value) => Value;
+  readonly engine: Engine;
+  readonly precision: Precision;
+  readonly vocabSize: number;
+  readonly contextLength: number;
+}
+
+/** Runs steps of one model, one after another: plans and compiles each kind of request once. */
+export class Executor {
+  readonly #model: ExecutorModel;
+  readonly #pages = new PagePool();
+  readonly #programs = new Map<string, { plan: GlassPlan; program: Program }>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(model: ExecutorModel) {
+    this.#model = model;
+  }
+
+  newSequence(): Sequence {
+    return new Sequence(this.#pages);
+  }
+
+  /** Appends tokens to each sequence; if it fails or is aborted, the sequences are as before. */
+  step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
+    const result = this.#last.then(() => this.#step(appends, request, signal));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
+    if (signal?.aborted) throw signal.reason;
+    for (const append of appends) this.#check(append);
+    const { plan, program } = this.#program(request);
+    const rows = this.#rows(appends);
+    const sequences = appends.map(({ sequence, tokens }) => ({
+      tokens,
+      start: sequence.length,
+      end: sequence.length + tokens.length,
+    }));
+    const step = stepInputs(plan, rows, sequences, appends, request.logits);
+    checkBudget(plan, step, this.#model.precision);
+    this.#model.engine.reserve(this.#pages.nPages);
+    const outputs = await this.#model.engine.run(program, step, signal);
+    for (const { sequence, tokens } of appends) sequence.length += tokens.length;
+    return unpackStep(plan, outputs as ReadonlyMap<string, StepOutput>, step, sequences, request.logits);
+  }
+
+  #check({ sequence, tokens }: Append): void {
+    const { vocabSize, contextLength } = this.#model;
+    if (tokens.length === 0) {
+      throw new RequestError("request.tokens", {
+        path: "tokens",
+        expected: "a sequence needs at least one token",
+        got: "none",
+        remedy: "Give a text or token ids; a model with a BOS token can start from that alone.",
+      });
+    }
+    const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
+    if (wrong !== undefined) {
+      throw new RequestError("request.tokens", {
+        path: "tokens",
+        expected: `token ids are integers from 0 to ${vocabSize - 1}`,
+        got: `${wrong}`,
+      });
+    }
+    if (sequence.length + tokens.length > contextLength) {
+      throw new RequestError("request.context", {
+        path: "tokens",
+        expected: `a sequence has at most ${contextLength} tokens (the model's context length)`,
+        got: `${sequence.length} cached and ${tokens.length} new ones`,
+        remedy: "Shorten the text.",
+      });
+    }
+  }
+
+  #rows(appends: readonly Append[]): Rows {
+    return new Rows(
+      appends.map(({ sequence, tokens }) => {
+        sequence.reserve(sequence.length + tokens.length);
+        return { pages: sequence.pages, start: sequence.length, nRows: tokens.length, ropeVariant: 0 };
+      }),
+    );
+  }
+
+  #program({ logits, reads, derived, keepsState }: StepRequest): { plan: GlassPlan; program: Program } {
+    const points = reads.map(({ entry, positions }) => [entry.name, positions]);
+    const key = JSON.stringify([logits !== "none", points, derived?.key, keepsState]);
+    const known = this.#programs.get(key);
+    if (known !== undefined) return known;
+    const { tape, unembed, engine } = this.#model;
+    const plan = planGlass(tape, unembed, { logits: logits !== "none", reads, derived, keepsState });
+    const compiled = { plan, program: engine.compile(plan.tape) };
+    if (this.#programs.size >= MAX_PROGRAMS) this.#programs.delete(this.#programs.keys().next().value ?? "");
+    this.#programs.set(key, compiled);
+    return compiled;
+  }
+}
+
+/** Kinds of request whose programs are kept; the oldest goes first. */
+const MAX_PROGRAMS = 64;
+
+function stepInputs(
+  plan: GlassPlan,
+  rows: Rows,
+  sequences: readonly SequenceRows[],
+  appends: readonly Append[],
+  logits: LogitRows,
+): StepInputs {
+  const ints = new Map<string, Int32Array>();
+  ints.set("tokens", Int32Array.from(appends.flatMap(({ tokens }) => tokens)));
+  ints.set("R0", selectedRows(rows, sequences, logits === "last" ? -1 : "all", "logits"));
+  for (const [name, positions] of plan.selections) {
+    ints.set(name, selectedRows(rows, sequences, positions, "read"));
+  }
+  return { rows, ints };
+}
+
+/** Indices of the step's rows at these positions of each sequence. */
+function selectedRows(rows: Rows, sequences: readonly SequenceRows[], positions: Positions, path: string): Int32Array {
+  const { firstRows } = rows;
+  return Int32Array.from(
+    sequences.flatMap(({ start, end }, s) => {
+      const [from, to] = resolvePositions(positions, start, end, path);
+      return Array.from({ length: to - from }, (_, i) => firstRows[s] + from - start + i);
+    }),
+  );
+}

@@ -1,0 +1,176 @@
+import type { ModelTape } from "../architectures/architecture.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { CheckpointError, RequestError } from "../errors.ts";
+import type { Derived, Read } from "../glass/plan.ts";
+import type { Point, PointCatalog } from "../points/catalog.ts";
+import { parseRead, type ReadSpec } from "../points/read-spec.ts";
+import type { Tape } from "../tape/tape.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Bindings } from "../weights/bind.ts";
+import type { Executor, LogitRows } from "./executor.ts";
+import type { GenerateOptions, GenerationStep } from "./generate.ts";
+import type { Run } from "./result.ts";
+import { Session } from "./session.ts";
+
+export interface RunOptions {
+  /** Points to read: names in golgi's or another tool's spelling, globs, positions (`blocks.*.mlp.post@-1`). */
+  readonly read?: readonly ReadSpec[];
+  /** Which rows' logits to give; all unless asked otherwise. */
+  readonly logits?: LogitRows;
+  readonly signal?: AbortSignal;
+}
+
+/** One sequence (text or token ids), or several to run in one step. */
+export type RunInput = string | readonly number[] | readonly string[] | readonly (readonly number[])[];
+
+export interface ModelParts {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly architecture: string;
+  readonly modelTape: ModelTape;
+  readonly bindings: Bindings;
+  readonly checkpoint: Checkpoint;
+  readonly catalog: PointCatalog;
+  readonly executor: Executor;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly eosTokens: readonly number[];
+  readonly backend: string;
+  readonly ignoredKeys: readonly string[];
+  readonly close: () => Promise<void>;
+}
+
+/** An open checkpoint, ready to run and to be looked into. Made by `open`. */
+export class Model {
+  readonly #parts: ModelParts;
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+  }
+
+  /** The directory or file that it was opened from. */
+  get name(): string {
+    return this.#parts.name;
+  }
+
+  get architecture(): string {
+    return this.#parts.architecture;
+  }
+
+  get backend(): string {
+    return this.#parts.backend;
+  }
+
+  get config(): ModelConfig {
+    return this.#parts.config;
+  }
+
+  /** The model as a tensor program; `printTape` shows it. */
+  get tape(): Tape {
+    return this.#parts.modelTape.tape;
+  }
+
+  /** Where each weight lies in the checkpoint, and the tensors that are left out, with the reason. */
+  get bindings(): Bindings {
+    return this.#parts.bindings;
+  }
+
+  /** Keys of config.json that were ignored on request. */
+  get ignoredKeys(): readonly string[] {
+    return this.#parts.ignoredKeys;
+  }
+
+  get hasTokenizer(): boolean {
+    return this.#parts.tokenizer !== undefined;
+  }
+
+  /** @throws CheckpointError where the checkpoint has no tokenizer; it then takes token ids only. */
+  get tokenizer(): Tokenizer {
+    const { tokenizer, name } = this.#parts;
+    if (tokenizer !== undefined) return tokenizer;
+    throw new CheckpointError("checkpoint.tokenizer", {
+      path: name,
+      expected: "text needs a tokenizer.json beside the weights",
+      got: "none",
+      remedy: "Give token ids instead, or put the model's tokenizer.json there.",
+    });
+  }
+
+  /** What `generate` needs of the model. */
+  get generation(): { tokenizer: Tokenizer | undefined; eosTokens: readonly number[]; config: ModelConfig } {
+    return this.#parts;
+  }
+
+  /** Every point of this model. */
+  points(): Point[] {
+    return this.#parts.catalog.entries.map(({ row: _row, layer: _layer, ...point }) => point);
+  }
+
+  /** The reads that names and globs stand for, each point once; the last mention of a point decides its positions. */
+  resolveReads(specs: readonly ReadSpec[]): Read[] {
+    const reads = new Map<string, Read>();
+    for (const spec of specs) {
+      const { pattern, positions } = parseRead(spec);
+      for (const entry of this.#parts.catalog.match(pattern)) {
+        reads.set(entry.name, { entry, positions });
+      }
+    }
+    return [...reads.values()];
+  }
+
+  /** Runs one sequence or a batch in a single step, and gives logits and what was read. */
+  run(input: RunInput, options: RunOptions = {}): Promise<Run> {
+    return this.runDerived(input, undefined, options);
+  }
+
+  /** As `run`, with results that a view computes on the tape. */
+  async runDerived(input: RunInput, derived: Derived | undefined, options: RunOptions = {}): Promise<Run> {
+    const { executor } = this.#parts;
+    const { read = [], logits = "all", signal } = options;
+    const appends = this.#sequences(input).map((tokens) => ({ sequence: executor.newSequence(), tokens }));
+    try {
+      const request = { logits, reads: this.resolveReads(read), derived, keepsState: false };
+      return await executor.step(appends, request, signal);
+    } finally {
+      for (const { sequence } of appends) sequence.release();
+    }
+  }
+
+  /** A sequence that keeps its keys and values between calls. */
+  session(): Session {
+    return new Session(this, this.#parts.executor);
+  }
+
+  /** Continues a text or token ids, one step a token. */
+  async *generate(
+    input: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerationStep, void, undefined> {
+    const session = this.session();
+    try {
+      yield* session.generate(input, options);
+    } finally {
+      session.close();
+    }
+  }
+
+  /** Releases files and memory. Tensors that were returned stay valid. */
+  close(): Promise<void> {
+    return this.#parts.close();
+  }
+
+  #sequences(input: RunInput): readonly (readonly number[])[] {
+    if (typeof input === "string") return [this.tokenizer.encode(input)];
+    if (input.length === 0) {
+      throw new RequestError("request.tokens", {
+        path: "input",
+        expected: "there must be something to run",
+        got: "[]",
+      });
+    }
+    if (typeof input[0] === "number") return [input as readonly number[]];
+    return (input as readonly (string | readonly number[])[]).map((one) =>
+      typeof one === "string" ? this.tokenizer.encode(one) : one,
+    );
+  }
+}
