@@ -27,3 +27,13 @@ export type { Precision } from "./tensor/dtype.ts";
 export { formatBytes } from "./tensor/shape.ts";
 export { Tensor } from "./tensor/tensor.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export type { AttentionEdge } from "./views/edges.ts";
+export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";
+export {
+  type Trace,
+  type TraceLayer,
+  type TraceOptions,
+  type TracePrediction,
+  type TraceToken,
+  trace,
+} from "./views/trace.ts";

@@ -1,15 +1,22 @@
 import type { ModelConfig } from "../config/model-config.ts";
 import type { ConfigReader } from "../config/reader.ts";
 import { KvCache, type Step } from "../nn/step.ts";
-import { selectRows } from "../ops/index.ts";
+import { center, matmul, mul, selectRows } from "../ops/index.ts";
 import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Value } from "../tape/value.ts";
 import type { IgnoredTensors } from "../weights/bind.ts";
-import { type Bound, boundTree, type WeightTree } from "../weights/schema.ts";
+import { type Bound, boundTree, type WeightSpec, type WeightTree } from "../weights/schema.ts";
 
 /** Whether a checkpoint holds a tensor of that Hugging Face name. */
 export type HasTensor = (tensor: string) => boolean;
+
+/** The weights that every family has under these names. */
+interface FinalWeights {
+  readonly lnFinal: { readonly gain: WeightSpec; readonly bias?: WeightSpec };
+  /** [vocabSize, dModel]; the embedding's own spec where the two are tied. */
+  readonly unembed: WeightSpec;
+}
 
 /** One family of models: how its config reads, which weights it has, and what it computes. */
 interface Definition<C extends ModelConfig, W extends WeightTree, B> {
@@ -34,7 +41,7 @@ interface Definition<C extends ModelConfig, W extends WeightTree, B> {
 export type Architecture = Definition<ModelConfig, WeightTree, unknown>;
 
 /** Checks that a family's functions fit its own config and weights, which then are its own business. */
-export function defineArchitecture<C extends ModelConfig, W extends WeightTree>(
+export function defineArchitecture<C extends ModelConfig, W extends FinalWeights & WeightTree>(
   definition: Definition<C, W, Bound<W>>,
 ): Architecture {
   return definition as unknown as Architecture;
@@ -50,18 +57,29 @@ export class ModelTape {
   readonly tape: Tape;
   readonly #architecture: Architecture;
   readonly #config: ModelConfig;
-  readonly #bound: unknown;
+  readonly #bound: Bound<FinalWeights>;
 
   constructor(architecture: Architecture, config: ModelConfig, weights: WeightTree) {
     this.#architecture = architecture;
     this.#config = config;
-    this.#bound = boundTree(weights, (name, { shape }) => weight(name, shape));
+    this.#bound = boundTree(weights, (name, { shape }) => weight(name, shape)) as Bound<FinalWeights>;
     this.tape = buildTape(architecture.name, () => this.#build());
   }
 
   /** The family's own final norm and unembedding on any residual stream [n, dModel]; call it while extending a tape. */
   unembed(resid: Value): Value {
     return this.#architecture.unembed(this.#config, this.#bound, resid);
+  }
+
+  /**
+   * What a vector [n, dModel] in the residual stream adds to the logits, times the final norm's divisor: the linear
+   * part of `unembed`. [n, vocabSize]
+   */
+  readout(vector: Value): Value {
+    const { lnFinal, unembed } = this.#bound;
+    // A LayerNorm, unlike an RMSNorm, takes the mean away first.
+    const seen = lnFinal.bias === undefined ? vector : center(vector);
+    return matmul(mul(seen, lnFinal.gain), unembed);
   }
 
   #build(): Record<string, Value> {

@@ -17,6 +17,8 @@ interface PrimitiveDefinition<A> extends Definition<A> {
   readonly reference: (args: ReferenceArgs<A>) => void;
   /** Floating-point operations of one execution; 0 for ops that only move data. */
   readonly flops: (dims: Readonly<Record<string, number>>, attrs: A) => number;
+  /** Elements read of an input that is not read whole. */
+  readonly reads?: (dims: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
   readonly writesCache?: boolean;
 }
 
@@ -52,7 +54,10 @@ function primitive<A extends object>(definition: PrimitiveDefinition<A>): Primit
     kind: "primitive",
     // Attributes are checked against `attrs` when the node is built, so they have the shape A here.
     reference: definition.reference as (args: ReferenceArgs<Attrs>) => void,
-    cost: (dims, attrs): Cost => ({ flops: definition.flops(dims, attrs as A) }),
+    cost: (dims, attrs): Cost => ({
+      flops: definition.flops(dims, attrs as A),
+      reads: definition.reads?.(dims) ?? {},
+    }),
     writesCache: definition.writesCache ?? false,
   };
 }

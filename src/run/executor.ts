@@ -1,4 +1,4 @@
-import type { Engine, Program, StepOutput } from "../backends/contract.ts";
+import type { Engine, Program } from "../backends/contract.ts";
 import { RequestError } from "../errors.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
@@ -7,6 +7,7 @@ import type { StepInputs } from "../tape/sizes.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Value } from "../tape/value.ts";
 import type { Precision } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
 import { type Run, type SequenceRows, unpackStep } from "./result.ts";
@@ -59,6 +60,16 @@ export class Executor {
     return result;
   }
 
+  /** Runs a tape over weights and integer inputs alone, without rows of any sequence. */
+  evaluate(tape: Tape, ints: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Tensor>> {
+    const { engine } = this.#model;
+    const result = this.#last.then(() => engine.run(engine.compile(tape), { rows: new Rows([]), ints }));
+    this.#last = result.catch(() => {});
+    return result.then(
+      (outputs) => new Map([...outputs].map(([name, { shape, data }]) => [name, new Tensor(shape, data)])),
+    );
+  }
+
   async #step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
     if (signal?.aborted) throw signal.reason;
     for (const append of appends) this.#check(append);
@@ -74,7 +85,7 @@ export class Executor {
     this.#model.engine.reserve(this.#pages.nPages);
     const outputs = await this.#model.engine.run(program, step, signal);
     for (const { sequence, tokens } of appends) sequence.length += tokens.length;
-    return unpackStep(plan, outputs as ReadonlyMap<string, StepOutput>, step, sequences, request.logits);
+    return unpackStep(plan, outputs, step, sequences, request.logits);
   }
 
   #check({ sequence, tokens }: Append): void {

@@ -4,8 +4,12 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { CheckpointError, RequestError } from "../errors.ts";
 import type { Derived, Read } from "../glass/plan.ts";
 import type { Point, PointCatalog } from "../points/catalog.ts";
+import { weightLeaf } from "../points/derive.ts";
 import { parseRead, type ReadSpec } from "../points/read-spec.ts";
+import { buildTape } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
+import type { Value } from "../tape/value.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
 import type { Executor, LogitRows } from "./executor.ts";
@@ -23,6 +27,13 @@ export interface RunOptions {
 
 /** One sequence (text or token ids), or several to run in one step. */
 export type RunInput = string | readonly number[] | readonly string[] | readonly (readonly number[])[];
+
+/** What a tape over weights alone is built from. */
+export interface WeightScope {
+  weight(name: string): Value;
+  /** A residual vector's effect on the logits, times the final norm's divisor. [n, dModel] -> [n, vocabSize] */
+  readout(vector: Value): Value;
+}
 
 export interface ModelParts {
   readonly name: string;
@@ -134,6 +145,25 @@ export class Model {
     } finally {
       for (const { sequence } of appends) sequence.release();
     }
+  }
+
+  /**
+   * Evaluates a small tape over the model's weights: `build` adds to it and names its outputs; `ints` supplies the
+   * integer inputs that it declares.
+   */
+  evaluate(
+    build: (scope: WeightScope) => Readonly<Record<string, Value>>,
+    ints: Readonly<Record<string, Int32Array>> = {},
+  ): Promise<ReadonlyMap<string, Tensor>> {
+    const { modelTape, executor } = this.#parts;
+    const scope: WeightScope = {
+      weight: (name) => weightLeaf(modelTape.tape, name),
+      readout: (vector) => modelTape.readout(vector),
+    };
+    return executor.evaluate(
+      buildTape("weights", () => build(scope)),
+      new Map(Object.entries(ints)),
+    );
   }
 
   /** A sequence that keeps its keys and values between calls. */

@@ -30,9 +30,12 @@ export interface ReferenceArgs<A> {
   readonly attrs: A;
 }
 
-/** Work of one execution: multiply-adds count as 2 floating-point operations. */
+/** Work of one execution. */
 export interface Cost {
+  /** Floating-point operations; a multiply-add counts as 2. */
   readonly flops: number;
+  /** Elements read of inputs that are not read whole, by name. */
+  readonly reads: Readonly<Record<string, number>>;
 }
 
 /** Concrete sizes and attributes for which every backend must agree with the reference. */

@@ -1,5 +1,7 @@
+import { numel } from "../tensor/shape.ts";
 import type { Rows } from "./rows.ts";
-import { type Dim, parseSymbol, type Shape } from "./value.ts";
+import { bindDims } from "./signature.ts";
+import { type Dim, type Node, parseSymbol, type Shape } from "./value.ts";
 
 /** What one step supplies: its rows, and its integer inputs (tokens, selections of rows) by name. */
 export interface StepInputs {
@@ -20,6 +22,15 @@ export function sizeOf(dim: Dim, { rows, ints }: StepInputs): number {
 
 export function concreteShape(shape: Shape, step: StepInputs): number[] {
   return shape.map((dim) => sizeOf(dim, step));
+}
+
+/** Sizes by the names of a node's signature in one step, and `nOut`, the number of elements of its first output. */
+export function concreteDims(node: Node, step: StepInputs): Record<string, number> {
+  const { single } = bindDims(node.op.signature, node.inputs, node.attrs, node.scope);
+  const dims: Record<string, number> = {};
+  for (const [name, dim] of single) dims[name] = sizeOf(dim, step);
+  dims.nOut = numel(concreteShape(node.outputs[0].shape, step));
+  return dims;
 }
 
 function selected(name: string, ints: ReadonlyMap<string, Int32Array>): Int32Array {

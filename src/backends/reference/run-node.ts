@@ -1,6 +1,5 @@
 import type { CacheStorage, Primitive, ReferenceArgs } from "../../tape/op.ts";
-import { bindDims } from "../../tape/signature.ts";
-import { concreteShape, type StepInputs, sizeOf } from "../../tape/sizes.ts";
+import { concreteDims, concreteShape, type StepInputs } from "../../tape/sizes.ts";
 import type { Attrs, Node, Value } from "../../tape/value.ts";
 import { type FloatArray, floatArray, type Precision } from "../../tensor/dtype.ts";
 import { numel } from "../../tensor/shape.ts";
@@ -30,9 +29,10 @@ export function runNode(
   const intOuts: Record<string, Int32Array> = {};
   op.signature.outputs.forEach(({ name, type }, i) => {
     const length = type === "cache" ? 0 : numel(concreteShape(outputs[i].shape, step));
-    if (type === "float") data.set(outputs[i], (floatOuts[name] = floatArray(precision, length)));
-    if (type === "int") data.set(outputs[i], (intOuts[name] = new Int32Array(length)));
-    if (type === "cache" && cache !== undefined) data.set(outputs[i], cache);
+    if (type === "float") floatOuts[name] = floatArray(precision, length);
+    if (type === "int") intOuts[name] = new Int32Array(length);
+    const made = floatOuts[name] ?? intOuts[name] ?? cache;
+    if (made !== undefined) data.set(outputs[i], made);
   });
   const args: ReferenceArgs<Attrs> = {
     floats,
@@ -51,15 +51,3 @@ export function runNode(
 
 const NO_FLOATS = new Float32Array(0);
 const NO_CACHE: CacheStorage = { k: NO_FLOATS, v: NO_FLOATS };
-
-/** Sizes by the signature's names in this step, and `nOut`. */
-export function concreteDims(node: Node, step: StepInputs): Record<string, number> {
-  const { single } = bindDims(node.op.signature, node.inputs, node.attrs, node.scope);
-  const dims: Record<string, number> = {};
-  for (const [name, dim] of single) {
-    // A size that this step does not use (the pairs of another window) has no number.
-    dims[name] = sizeOf(dim, step);
-  }
-  dims.nOut = numel(concreteShape(node.outputs[0].shape, step));
-  return dims;
-}

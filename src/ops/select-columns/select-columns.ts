@@ -11,5 +11,6 @@ export const selectColumns = defineOp<(w: Value, indices: Value) => Value>({
     });
   },
   flops: () => 0,
+  reads: ({ nOut }) => ({ w: nOut }),
   samples: [{ dims: { n: 6, k: 4, R: 3 } }],
 });

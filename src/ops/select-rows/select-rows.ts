@@ -12,5 +12,6 @@ export const selectRows = defineOp<(x: Value, indices: Value) => Value>({
     });
   },
   flops: () => 0,
+  reads: ({ nOut }) => ({ x: nOut }),
   samples: [{ dims: { n: 6, "...": 4, R: 3 } }, { dims: { n: 2, "...": 4, R: 0 } }],
 });

@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { GolgiError } from "../index.ts";
+import { addInfoCommand } from "./info-command.ts";
+import { packageRoot } from "./options.ts";
+import { addRunCommand } from "./run-command.ts";
+import { addTraceCommand } from "./trace-command.ts";
+
+/** Exit codes: what a shell script can tell apart. */
+const FAILED = 1;
+const USAGE = 2;
+const INTERRUPTED = 130;
+
+const EXAMPLES = `
+Examples:
+  golgi trace "Once upon a time"          how each layer came to the next token
+  golgi run "Once upon a time" -n 100     continue a text
+  golgi info ./my-model                   sizes and cost; a config.json will do
+`;
+
+/** Runs the command line and gives the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
+export async function main(args: readonly string[]): Promise<number> {
+  const interrupt = new AbortController();
+  const onInterrupt = (): void => interrupt.abort(new Interrupted());
+  process.once("SIGINT", onInterrupt);
+  // A reader that has seen enough (`| head`) closes the pipe; that is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : FAILED));
+  try {
+    await commandLine(interrupt.signal).parseAsync(args as string[], { from: "user" });
+    return 0;
+  } catch (error) {
+    return report(error, args.includes("--debug"));
+  } finally {
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+class Interrupted extends Error {}
+
+function commandLine(signal: AbortSignal): Command {
+  const program = new Command("golgi")
+    .description("Run language models, and see every neuron, head and layer while they run.")
+    .version(version(), "-v, --version")
+    .option("--debug", "show where an error was raised")
+    .addHelpText("after", EXAMPLES)
+    .showHelpAfterError("(golgi --help shows what there is)")
+    .exitOverride();
+  addRunCommand(program, signal);
+  addTraceCommand(program, signal);
+  addInfoCommand(program);
+  for (const command of program.commands) command.exitOverride().option("--debug", "show where an error was raised");
+  return program;
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")).version;
+}
+
+/** Prints an error for people, and gives the exit code. */
+function report(error: unknown, debug: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  if (error instanceof Interrupted) {
+    process.stdout.write("\n");
+    return INTERRUPTED;
+  }
+  const known = error instanceof GolgiError;
+  const text = known && !debug ? `golgi: ${error.message}` : ((error as Error).stack ?? `${error}`);
+  process.stderr.write(`${text}\n`);
+  if (!known) process.stderr.write("This is a defect in golgi: please report it with the lines above.\n");
+  return FAILED;
+}

@@ -1,0 +1,132 @@
+import { RequestError } from "../errors.ts";
+import type { GenerateOptions } from "../run/generate.ts";
+import type { Model } from "../run/model.ts";
+import { type AttentionEdge, strongestEdges } from "./edges.ts";
+import { lengths } from "./lengths.ts";
+import { lens } from "./lens.ts";
+import { firingNeurons, promotedTokens } from "./neurons.ts";
+import { together } from "./view.ts";
+
+export interface TraceOptions extends Pick<GenerateOptions, "maxTokens" | "temperature" | "seed" | "signal"> {
+  /** Position to look at; the prompt's last, which chose the first generated token, where undefined. */
+  readonly position?: number;
+  /** How many to list in each layer. */
+  readonly nPredictions?: number;
+  readonly nNeurons?: number;
+  readonly nEdges?: number;
+  /** Called with each piece of generated text. */
+  readonly onText?: (text: string) => void;
+}
+
+export interface TraceToken {
+  readonly token: number;
+  readonly text: string;
+}
+
+export interface TracePrediction extends TraceToken {
+  readonly probability: number;
+}
+
+/** One layer at the position looked at. */
+export interface TraceLayer {
+  readonly layer: number;
+  /** What the residual stream after this layer would predict. */
+  readonly predictions: readonly TracePrediction[];
+  /** Length of what each part added to the residual stream, and of the stream after it. */
+  readonly lengths: { readonly attention: number; readonly mlp: number; readonly residual: number };
+  /** Those with the largest values at the position, and the tokens that each pushes towards. */
+  readonly neurons: readonly { neuron: number; value: number; promotes: readonly TraceToken[] }[];
+  /** Over the whole text, not only the position. */
+  readonly edges: readonly (AttentionEdge & { fromText: string; toText: string })[];
+}
+
+/** How a model came to its next token, from the embedding to the last layer. Plain data. */
+export interface Trace {
+  readonly prompt: string;
+  /** What the model generated. */
+  readonly text: string;
+  /** Prompt and generated tokens. */
+  readonly tokens: readonly TraceToken[];
+  readonly nPromptTokens: number;
+  readonly position: number;
+  /** What the token's embedding alone would predict, and its length. */
+  readonly embed: { readonly predictions: readonly TracePrediction[]; readonly length: number };
+  /** From bottom to top. */
+  readonly layers: readonly TraceLayer[];
+}
+
+/** Generates from a prompt, then runs the whole text once more and looks into every layer. */
+export async function trace(model: Model, prompt: string, options: TraceOptions = {}): Promise<Trace> {
+  const { nPredictions = 3, nNeurons = 3, nEdges = 3, onText, position: asked, ...generation } = options;
+  const { tokenizer } = model;
+  const { nLayers, dFf, vocabSize } = model.config;
+  const promptTokens = tokenizer.encode(prompt);
+  const { text, tokens } = await continuation(model, promptTokens, generation, onText);
+  const position = asked ?? promptTokens.length - 1;
+  if (!Number.isInteger(position) || position < 0 || position >= tokens.length) {
+    const expected = `the text has positions 0 to ${tokens.length - 1}`;
+    throw new RequestError("request.option", { path: "position", expected, got: `${position}` });
+  }
+  const show = (token: number): TraceToken => ({ token, text: tokenizer.text(token) });
+
+  const block = (name: string): string[] => Array.from({ length: nLayers }, (_, i) => `blocks.${i}.${name}`);
+  const resid = ["blocks.0.residPre", ...block("residPost")];
+  const views = {
+    lens: lens(resid, position, Math.min(nPredictions, vocabSize)),
+    residual: lengths(resid, position),
+    attention: lengths(block("attn.contribution"), position),
+    mlp: lengths(block("mlp.contribution"), position),
+    neurons: firingNeurons(nLayers, position, Math.min(nNeurons, dFf)),
+    edges: strongestEdges(nLayers, nEdges),
+  };
+  const { signal } = options;
+  const run = await model.runDerived(tokens, together(Object.values(views)), { logits: "none", signal });
+  const predictions = views.lens
+    .present(run)
+    .map(([row]) => row.map(({ token, probability }) => ({ ...show(token), probability })));
+  const residual = views.residual.present(run).map(([length]) => length);
+  const [attention, mlp] = [views.attention.present(run), views.mlp.present(run)];
+  const neurons = views.neurons.present(run);
+  const promoted = await promotedTokens(model, neurons.flat(), Math.min(3, vocabSize));
+  const edges = views.edges.present(run);
+  return {
+    prompt,
+    text,
+    tokens: tokens.map(show),
+    nPromptTokens: promptTokens.length,
+    position,
+    embed: { predictions: predictions[0], length: residual[0] },
+    layers: Array.from({ length: nLayers }, (_, layer) => ({
+      layer,
+      predictions: predictions[layer + 1],
+      lengths: { attention: attention[layer][0], mlp: mlp[layer][0], residual: residual[layer + 1] },
+      neurons: neurons[layer].map(({ neuron, value }) => ({
+        neuron,
+        value,
+        promotes: (promoted.shift() ?? []).map(show),
+      })),
+      edges: edges[layer].map((edge) => ({
+        ...edge,
+        fromText: tokenizer.text(tokens[edge.from]),
+        toText: tokenizer.text(tokens[edge.to]),
+      })),
+    })),
+  };
+}
+
+/** The generated text, and all tokens that the model can be run over again. */
+async function continuation(
+  model: Model,
+  promptTokens: readonly number[],
+  options: GenerateOptions,
+  onText: ((text: string) => void) | undefined,
+): Promise<{ text: string; tokens: number[] }> {
+  const tokens = [...promptTokens];
+  let text = "";
+  for await (const step of model.generate(promptTokens, options)) {
+    text += step.text;
+    onText?.(step.text);
+    if (step.finishReason !== "stop" && tokens.length < model.config.contextLength) tokens.push(step.token);
+  }
+  return { text, tokens };
+}
