@@ -41,6 +41,7 @@ export const llama = defineArchitecture({
   config(r, modelType): LlamaConfig {
     const dModel = r.size("hidden_size");
     const nHeads = r.size("num_attention_heads");
+    const headDim = r.optionalSize("head_dim") ?? dModel / nHeads;
     const contextLength = r.size("max_position_embeddings");
     r.require("hidden_act", "silu", "the activation of this family");
     return {
@@ -49,12 +50,12 @@ export const llama = defineArchitecture({
       nLayers: r.size("num_hidden_layers"),
       nHeads,
       nKvHeads: r.size("num_key_value_heads", nHeads),
-      headDim: r.size("head_dim", dModel / nHeads),
+      headDim,
       dFf: r.size("intermediate_size"),
       contextLength,
       normEps: r.positive("rms_norm_eps", 1e-6),
-      rope: readRope(r, contextLength),
-      window: modelType === "mistral" ? r.optionalSize("sliding_window") : undefined,
+      rope: readRope(r, contextLength, headDim),
+      window: modelType === "mistral" ? r.sizeOrNull("sliding_window", 4096) : undefined,
       attentionBias: r.flag("attention_bias", false),
       mlpBias: r.flag("mlp_bias", false),
       tiedEmbedding: r.flag("tie_word_embeddings", false),

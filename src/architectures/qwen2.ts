@@ -40,6 +40,7 @@ export const qwen2 = defineArchitecture({
   config(r): Qwen2Config {
     const dModel = r.size("hidden_size");
     const nHeads = r.size("num_attention_heads");
+    const headDim = r.optionalSize("head_dim") ?? dModel / nHeads;
     const nLayers = r.size("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings");
     r.require("hidden_act", "silu", "the activation of this family");
@@ -49,11 +50,11 @@ export const qwen2 = defineArchitecture({
       nLayers,
       nHeads,
       nKvHeads: r.size("num_key_value_heads", nHeads),
-      headDim: r.size("head_dim", dModel / nHeads),
+      headDim,
       dFf: r.size("intermediate_size"),
       contextLength,
       normEps: r.positive("rms_norm_eps", 1e-6),
-      rope: readRope(r, contextLength),
+      rope: readRope(r, contextLength, headDim),
       windows: layerWindows(r, nLayers),
       tiedEmbedding: r.flag("tie_word_embeddings", false),
     };

@@ -41,6 +41,7 @@ export const qwen3 = defineArchitecture({
   config(r): Qwen3Config {
     const dModel = r.size("hidden_size");
     const nHeads = r.size("num_attention_heads");
+    const headDim = r.size("head_dim", 128);
     const nLayers = r.size("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings");
     r.require("hidden_act", "silu", "the activation of this family");
@@ -50,11 +51,11 @@ export const qwen3 = defineArchitecture({
       nLayers,
       nHeads,
       nKvHeads: r.size("num_key_value_heads", nHeads),
-      headDim: r.size("head_dim", 128),
+      headDim,
       dFf: r.size("intermediate_size"),
       contextLength,
       normEps: r.positive("rms_norm_eps", 1e-6),
-      rope: readRope(r, contextLength),
+      rope: readRope(r, contextLength, headDim),
       windows: layerWindows(r, nLayers),
       attentionBias: r.flag("attention_bias", false),
       tiedEmbedding: r.flag("tie_word_embeddings", false),

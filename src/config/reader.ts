@@ -42,6 +42,16 @@ export class ConfigReader {
     return this.has(key) ? this.size(key) : this.#absent(key);
   }
 
+  /** A positive integer, or undefined for null ("none"); the default stands in only where the key is absent. */
+  sizeOrNull(key: string, fallback: number): number | undefined {
+    return Object.hasOwn(this.#json, key) ? this.optionalSize(key) : this.size(key, fallback);
+  }
+
+  /** An integer from 0 up. */
+  count(key: string, fallback?: number): number {
+    return this.#checked(key, fallback, "an integer from 0 up", (v) => Number.isSafeInteger(v) && (v as number) >= 0);
+  }
+
   positive(key: string, fallback?: number): number {
     return this.#checked(key, fallback, "a positive number", (v) => Number.isFinite(v) && (v as number) > 0);
   }

@@ -37,7 +37,15 @@ const SUPPORTED = ["default", "linear", "llama3", "yarn"];
  * Reads the new form (`rope_parameters`, which holds rope_theta too) or the old one (`rope_theta`, `rope_scaling`
  * with `rope_type` or `type`). Neither: no scaling and θ = 10,000.
  */
-export function readRope(r: ConfigReader, contextLength: number): RopeConfig {
+export function readRope(r: ConfigReader, contextLength: number, headDim: number): RopeConfig {
+  if (headDim % 2 !== 0) {
+    throw new ConfigError("config.value", {
+      path: `${r.fileName}: head_dim`,
+      expected: "heads must have an even whole size (hidden_size / num_attention_heads where head_dim is not set)",
+      got: `${headDim}`,
+      remedy: "Rotary embedding turns pairs of dimensions.",
+    });
+  }
   const oldTheta = r.positive("rope_theta", 10_000);
   const old = r.object("rope_scaling");
   const parameters = r.object("rope_parameters");

@@ -37,8 +37,16 @@ export interface GlassScope {
 export interface GlassPlan {
   readonly tape: Tape;
   readonly reads: readonly PlannedRead[];
-  /** The positions behind each selection input of the tape. */
-  readonly selections: ReadonlyMap<string, Positions>;
+  /** What each selection input of the tape selects. */
+  readonly selections: ReadonlyMap<string, Selection>;
+}
+
+/** Positions of each sequence, as indices of the step's rows or, `ofLogits`, of the rows whose logits are wanted. */
+export interface Selection {
+  readonly positions: Positions;
+  readonly ofLogits: boolean;
+  /** For messages: the point that was read there first. */
+  readonly path: string;
 }
 
 export interface PlannedRead extends Read {
@@ -65,16 +73,16 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
     ...(derived?.points ?? []),
   ]);
   const tape = expand(model, (node) => hasInnerPoint(node, needed));
-  const selections = new Map<string, Positions>();
+  const selections = new Map<string, Selection>();
   const inputs = new Map<string, Value>();
-  const rowsAt = (positions: Positions): Value => {
-    const key = JSON.stringify(positions);
+  const select = (selection: Selection): Value => {
+    const key = JSON.stringify([selection.positions, selection.ofLogits]);
     const known = inputs.get(key);
     if (known !== undefined) return known;
     const name = `R${inputs.size + 1}`;
     const value = input(name, "int", [name]);
     inputs.set(key, value);
-    selections.set(name, positions);
+    selections.set(name, selection);
     return value;
   };
   const rows = inputLeaf(tape, "rows");
@@ -83,14 +91,15 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
     for (const { entry, positions } of reads) {
       const { row, layer, name } = entry;
       const whole = row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer);
-      const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions));
+      const selection = { positions, ofLogits: isOfLogits(entry), path: name };
+      const value = positions === "all" ? whole : selectPositions(whole, rows, select(selection));
       planned.push({ entry, positions, output: `read ${planned.length}`, value });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),
       weight: (name) => weightLeaf(tape, name),
       rows,
-      rowsAt,
+      rowsAt: (positions) => select({ positions, ofLogits: false, path: "view" }),
       unembed,
     };
     return derived?.build(scope) ?? {};
@@ -103,6 +112,11 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
     reads: planned,
     selections,
   };
+}
+
+/** Whether a point has rows only where logits are wanted. */
+export function isOfLogits({ shape }: CatalogEntry): boolean {
+  return shape[0] === "R";
 }
 
 /** Rows at an index input; of a value laid out over keys, those rows with their own keys. */

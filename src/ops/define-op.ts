@@ -9,6 +9,7 @@ interface Definition<A> {
   readonly doc: string;
   readonly signature: string;
   readonly attrs?: Readonly<Record<keyof A & string, AttrKind>>;
+  readonly sizeError?: Op["sizeError"];
   readonly samples: readonly Sample[];
 }
 
@@ -71,6 +72,13 @@ function composite<A extends object>(definition: CompositeDefinition<A>): Compos
   };
 }
 
-function common<A>({ name, doc, signature, attrs, samples }: Definition<A>) {
-  return { name, doc, signature: parseSignature(signature), attrs: (attrs ?? {}) as Op["attrs"], samples };
+function common<A>({ name, doc, signature, attrs, sizeError, samples }: Definition<A>) {
+  return {
+    name,
+    doc,
+    signature: parseSignature(signature),
+    attrs: (attrs ?? {}) as Op["attrs"],
+    sizeError: sizeError ?? (() => undefined),
+    samples,
+  };
 }

@@ -24,7 +24,7 @@ export interface CatalogEntry extends Point {
   readonly layer: number | undefined;
 }
 
-/** All points of a model's tape, in the order in which they are computed, and the derived ones after their sources. */
+/** All points of a model, in the order in which they are computed. */
 export class PointCatalog {
   readonly entries: readonly CatalogEntry[];
   readonly #byName = new Map<string, CatalogEntry>();
@@ -37,19 +37,15 @@ export class PointCatalog {
     this.#absent = absent;
     const full = expand(tape);
     const run = expand(tape, (node) => !supports(node.op));
-    const layers = [undefined, ...Array.from({ length: nLayers }, (_, i) => i)];
-    this.entries = POINTS.flatMap((row) =>
-      layers.flatMap((layer): CatalogEntry[] => {
-        if (row.name.includes("{i}") === (layer === undefined)) return [];
-        const name = atLayer(row.name, layer);
-        const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);
-        if (shape === undefined) return [];
-        const aliases = row.aliases.map((alias) => atLayer(alias, layer));
-        const availability = run.points.has(name) ? "stored" : "recomputed";
-        const { formula, derive } = row;
-        return [{ name, shape: publicShape(shape), formula, aliases, availability, writable: !derive, row, layer }];
-      }),
-    );
+    this.entries = instances(nLayers).flatMap(({ row, layer }): CatalogEntry[] => {
+      const name = atLayer(row.name, layer);
+      const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);
+      if (shape === undefined) return [];
+      const aliases = row.aliases.map((alias) => atLayer(alias, layer));
+      const availability = run.points.has(name) ? "stored" : "recomputed";
+      const { formula, derive } = row;
+      return [{ name, shape: publicShape(shape), formula, aliases, availability, writable: !derive, row, layer }];
+    });
     for (const entry of this.entries) {
       for (const name of [entry.name, ...entry.aliases]) this.#byName.set(name, entry);
     }
@@ -96,6 +92,20 @@ export class PointCatalog {
       ),
     );
   }
+}
+
+interface Instance {
+  readonly row: PointRow;
+  readonly layer: number | undefined;
+}
+
+/** Every row of the vocabulary in a model of so many layers: what comes before the blocks, block by block, the rest. */
+function instances(nLayers: number): Instance[] {
+  const isBlock = ({ name }: PointRow): boolean => name.includes("{i}");
+  const [first, end] = [POINTS.findIndex(isBlock), POINTS.findLastIndex(isBlock) + 1];
+  const global = (rows: readonly PointRow[]): Instance[] => rows.map((row) => ({ row, layer: undefined }));
+  const blocks = Array.from({ length: nLayers }, (_, layer) => POINTS.slice(first, end).map((row) => ({ row, layer })));
+  return [...global(POINTS.slice(0, first)), ...blocks.flat(), ...global(POINTS.slice(end))];
 }
 
 /** The shape of a derived point, or undefined where this model lacks what it derives from. */

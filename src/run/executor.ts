@@ -10,7 +10,7 @@ import type { Precision } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
-import { type Run, type SequenceRows, unpackStep } from "./result.ts";
+import { type Run, type Span, unpackStep, wantedSpans } from "./result.ts";
 
 /** Which rows' logits a step gives: all, each sequence's last, or none. */
 export type LogitRows = "all" | "last" | "none";
@@ -82,6 +82,7 @@ export class Executor {
     }));
     const step = stepInputs(plan, rows, sequences, appends, request.logits);
     checkBudget(plan, step, this.#model.precision);
+    for (const { sequence, tokens } of appends) sequence.reserve(sequence.length + tokens.length);
     this.#model.engine.reserve(this.#pages.nPages);
     const outputs = await this.#model.engine.run(program, step, signal);
     for (const { sequence, tokens } of appends) sequence.length += tokens.length;
@@ -118,10 +119,12 @@ export class Executor {
 
   #rows(appends: readonly Append[]): Rows {
     return new Rows(
-      appends.map(({ sequence, tokens }) => {
-        sequence.reserve(sequence.length + tokens.length);
-        return { pages: sequence.pages, start: sequence.length, nRows: tokens.length, ropeVariant: 0 };
-      }),
+      appends.map(({ sequence, tokens }) => ({
+        pages: sequence.pages,
+        start: sequence.length,
+        nRows: tokens.length,
+        ropeVariant: 0,
+      })),
     );
   }
 
@@ -145,26 +148,28 @@ const MAX_PROGRAMS = 64;
 function stepInputs(
   plan: GlassPlan,
   rows: Rows,
-  sequences: readonly SequenceRows[],
+  sequences: readonly Span[],
   appends: readonly Append[],
   logits: LogitRows,
 ): StepInputs {
   const ints = new Map<string, Int32Array>();
   ints.set("tokens", Int32Array.from(appends.flatMap(({ tokens }) => tokens)));
-  ints.set("R0", selectedRows(rows, sequences, logits === "last" ? -1 : "all", "logits"));
-  for (const [name, positions] of plan.selections) {
-    ints.set(name, selectedRows(rows, sequences, positions, "read"));
+  ints.set("R0", indicesOf(sequences, logits === "last" ? -1 : "all", "logits"));
+  for (const [name, { positions, ofLogits, path }] of plan.selections) {
+    ints.set(name, indicesOf(ofLogits ? wantedSpans(sequences, logits) : sequences, positions, path));
   }
   return { rows, ints };
 }
 
-/** Indices of the step's rows at these positions of each sequence. */
-function selectedRows(rows: Rows, sequences: readonly SequenceRows[], positions: Positions, path: string): Int32Array {
-  const { firstRows } = rows;
+/** Indices of the rows at these positions of each sequence, among the rows of all spans, one after another. */
+function indicesOf(spans: readonly Span[], positions: Positions, path: string): Int32Array {
+  let firstRow = 0;
   return Int32Array.from(
-    sequences.flatMap(({ start, end }, s) => {
+    spans.flatMap(({ start, end }) => {
       const [from, to] = resolvePositions(positions, start, end, path);
-      return Array.from({ length: to - from }, (_, i) => firstRows[s] + from - start + i);
+      const first = firstRow + from - start;
+      firstRow += end - start;
+      return Array.from({ length: to - from }, (_, i) => first + i);
     }),
   );
 }

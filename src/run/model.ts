@@ -1,11 +1,11 @@
 import type { ModelTape } from "../architectures/architecture.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/model-config.ts";
-import { CheckpointError, RequestError } from "../errors.ts";
+import { CheckpointError, PointError, RequestError } from "../errors.ts";
 import type { Derived, Read } from "../glass/plan.ts";
 import type { Point, PointCatalog } from "../points/catalog.ts";
 import { weightLeaf } from "../points/derive.ts";
-import { parseRead, type ReadSpec } from "../points/read-spec.ts";
+import { type Positions, parseRead, type ReadSpec } from "../points/read-spec.ts";
 import { buildTape } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Value } from "../tape/value.ts";
@@ -123,6 +123,7 @@ export class Model {
     for (const spec of specs) {
       const { pattern, positions } = parseRead(spec);
       for (const entry of this.#parts.catalog.match(pattern)) {
+        if (entry.shape[0] === "R" && positions !== "all") throw rowsOfLogits(entry.name, positions);
         reads.set(entry.name, { entry, positions });
       }
     }
@@ -203,4 +204,14 @@ export class Model {
       typeof one === "string" ? this.tokenizer.encode(one) : one,
     );
   }
+}
+
+/** The rows of these points are a selection already. */
+function rowsOfLogits(path: string, positions: Positions): PointError {
+  return new PointError("point.positions", {
+    path,
+    expected: "the rows of logits and probs are those of the logits option",
+    got: `positions ${JSON.stringify(positions)}`,
+    remedy: 'Read it without positions, and set logits: "last" or "all".',
+  });
 }

@@ -1,8 +1,8 @@
 import { TapeError } from "../errors.ts";
 import type { Op } from "./op.ts";
-import { bindDims, shapeOf } from "./signature.ts";
+import { bindDims, describeInputs, shapeOf } from "./signature.ts";
 import type { Tape } from "./tape.ts";
-import type { Attrs, Leaf, Node, Shape, Value, ValueType } from "./value.ts";
+import type { Attrs, Dim, Leaf, Node, Shape, Value, ValueType } from "./value.ts";
 
 /**
  * Builds tapes. The builder is ambient, so that a model file reads like its paper, but only inside one synchronous
@@ -112,6 +112,10 @@ export function makeNode(op: Op, inputs: readonly (Value | undefined)[], attrs: 
   const where = scope === "" ? op.name : `${scope} (${op.name})`;
   checkAttrs(op, attrs, where);
   const dims = bindDims(op.signature, inputs, attrs, where);
+  const broken = op.sizeError(Object.fromEntries([...dims.single].filter((entry) => isNumber(entry))));
+  if (broken !== undefined) {
+    throw new TapeError("tape.shape", { path: where, expected: broken, got: describeInputs(op.signature, inputs) });
+  }
   const outputs: Value[] = [];
   const node: Node = { op, inputs, attrs, scope, outputs };
   for (const slot of op.signature.outputs) {
@@ -119,6 +123,10 @@ export function makeNode(op: Op, inputs: readonly (Value | undefined)[], attrs: 
     outputs.push({ type: slot.type, shape: cache?.shape ?? shapeOf(slot, dims, where), from: node });
   }
   return node;
+}
+
+function isNumber(entry: readonly [string, Dim]): entry is readonly [string, number] {
+  return typeof entry[1] === "number";
 }
 
 function checkAttrs(op: Op, attrs: Attrs, where: string): void {
@@ -129,7 +137,7 @@ function checkAttrs(op: Op, attrs: Attrs, where: string): void {
       throw new TapeError("tape.attribute", { path: where, expected, got: `${value}` });
     }
   }
-  const unknown = Object.keys(attrs).find((name) => !(name in op.attrs));
+  const unknown = Object.keys(attrs).find((name) => !Object.hasOwn(op.attrs, name));
   if (unknown !== undefined) {
     throw new TapeError("tape.attribute", { path: where, expected: `${op.name} has no attribute ${unknown}` });
   }

@@ -55,6 +55,8 @@ interface OpBase {
   readonly doc: string;
   readonly signature: Signature;
   readonly attrs: Readonly<Record<string, AttrKind>>;
+  /** The invariant on sizes that is broken though the signature fits; sizes that a step fills in are left out. */
+  readonly sizeError: (dims: Readonly<Record<string, number>>) => string | undefined;
   readonly samples: readonly Sample[];
 }
 

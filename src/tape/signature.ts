@@ -69,7 +69,12 @@ export function bindDims(
     dims.single.set("P", pairsSymbol(attrs.window as number | undefined));
   }
   const fail = (invariant: string, remedy?: string): never => {
-    throw new TapeError("tape.shape", { path: where, expected: invariant, got: describe(signature, inputs), remedy });
+    throw new TapeError("tape.shape", {
+      path: where,
+      expected: invariant,
+      got: describeInputs(signature, inputs),
+      remedy,
+    });
   };
   const pending: [Slot, Value][] = [];
   for (const [i, slot] of signature.inputs.entries()) {
@@ -88,7 +93,10 @@ export function bindDims(
   }
   const pairs = dims.single.get("P");
   const selection = dims.single.get("R");
-  if (pairs !== undefined && selection !== undefined) dims.single.set("Q", `${pairs}/${selection}`);
+  if (pairs !== undefined && selection !== undefined) {
+    if (!/^R\d+$/.test(`${selection}`)) fail("R must be the rows of a selection");
+    dims.single.set("Q", `${pairs}/${selection}`);
+  }
   return dims;
 }
 
@@ -98,7 +106,8 @@ function isAmbiguous(slot: Slot): boolean {
   return slot.dims?.includes("*") ?? false;
 }
 
-function describe(signature: Signature, inputs: readonly (Value | undefined)[]): string {
+/** `x [2, 3], w [4, 3]`: what an op was given, for messages. */
+export function describeInputs(signature: Signature, inputs: readonly (Value | undefined)[]): string {
   return signature.inputs
     .flatMap((slot, i) => {
       const value = inputs[i];

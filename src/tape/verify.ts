@@ -18,10 +18,12 @@ export function verify(tape: Tape): void {
     const where = nodePath(node);
     for (const value of node.inputs) if (value !== undefined) check(value, where);
     const again = makeNode(node.op, node.inputs, node.attrs, node.scope);
-    node.outputs.forEach((value, i) => {
-      if (value.from !== node || !sameShape(value.shape, again.outputs[i].shape)) {
-        const got = `${formatShape(value.shape)} instead of ${formatShape(again.outputs[i].shape)}`;
-        throw new TapeError("tape.shape", { path: where, expected: "a result has the shape that its op gives", got });
+    again.outputs.forEach(({ type, shape }, i) => {
+      const value = node.outputs.at(i);
+      if (value?.from !== node || value.type !== type || !sameShape(value.shape, shape)) {
+        const found = value === undefined ? "nothing" : `${value.type} ${formatShape(value.shape)}`;
+        const got = `${found} instead of ${type} ${formatShape(shape)}`;
+        throw new TapeError("tape.shape", { path: where, expected: "a result is of the kind that its op gives", got });
       }
       made.add(value);
     });
@@ -36,23 +38,30 @@ export function verify(tape: Tape): void {
   checkCaches(tape);
 }
 
-/** Appending happens in place, so the cache from before the append must have no other use. */
+/** Appending happens in place, so there is one append to a cache, and its form from before has no other use. */
 function checkCaches(tape: Tape): void {
-  const uses = new Map<Value, Node[]>();
+  const appended = new Set<string>();
   for (const node of tape.nodes) {
     for (const value of node.inputs) {
-      if (value?.type === "cache") uses.set(value, [...(uses.get(value) ?? []), node]);
+      if (value?.type !== "cache") continue;
+      const name = cacheName(value);
+      const writes = node.op.kind === "primitive" && node.op.writesCache;
+      if (writes ? appended.has(name) : isLeaf(value.from)) {
+        throw new TapeError("tape.structure", {
+          path: nodePath(node),
+          expected: `${name} is appended to once, and only its appended form is read`,
+        });
+      }
+      if (writes) appended.add(name);
     }
   }
-  for (const [cache, nodes] of uses) {
-    const writes = nodes.some((node) => node.op.kind === "primitive" && node.op.writesCache);
-    if (isLeaf(cache.from) && !(writes && nodes.length === 1)) {
-      throw new TapeError("tape.structure", {
-        path: nodes.map(nodePath).join(", "),
-        expected: `${cache.from.name} is appended to once, and only its appended form is read`,
-      });
-    }
-  }
+}
+
+/** The name of the leaf that a cache goes back to. */
+function cacheName({ from }: Value): string {
+  if (isLeaf(from)) return from.name;
+  const before = from.inputs.find((value) => value?.type === "cache");
+  return before === undefined ? nodePath(from) : cacheName(before);
 }
 
 function nodePath(node: Node): string {

@@ -54,6 +54,7 @@ export function bindWeights(
     used.add(tensor);
     weights.set(name, bindOne(name, spec, tensor));
   }
+  checkCoverage(weights.values());
   const surplus = [...checkpoint.tensors.values()].filter((tensor) => !used.has(tensor));
   const reasons = surplus.map((tensor) => ({
     tensor: tensor.name,
@@ -88,6 +89,24 @@ function bindOne(name: string, { shape, part }: WeightSpec, tensor: StoredTensor
     });
   }
   return { name, shape, tensor, dtype: tensor.dtype, transposed: part.transposed, rows: [from, to] };
+}
+
+/** A tensor that several weights share must not be longer than all of them together. */
+function checkCoverage(bindings: Iterable<Binding>): void {
+  const nLeft = new Map<StoredTensor, number>();
+  for (const { tensor, transposed, rows } of bindings) {
+    const nRows = (transposed ? tensor.shape.at(-1) : tensor.shape[0]) ?? 0;
+    nLeft.set(tensor, (nLeft.get(tensor) ?? nRows) - (rows[1] - rows[0]));
+  }
+  for (const [tensor, n] of nLeft) {
+    if (n <= 0) continue;
+    throw new CheckpointError("checkpoint.shape", {
+      path: `${tensor.file}: ${tensor.name}`,
+      expected: "every row of a tensor must belong to a weight",
+      got: `${formatShape(tensor.shape)}, of which ${n} are left over`,
+      remedy: "config.json and the weights do not belong together, or one of them is damaged.",
+    });
+  }
 }
 
 function missing(name: string, spec: WeightSpec, checkpoint: Checkpoint): CheckpointError {

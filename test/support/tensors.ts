@@ -1,39 +1,60 @@
-/** Comparing and cutting tensors. */
+/** Comparing tensors, cutting them up and putting them together. */
 
-import type { Tensor } from "../../src/tensor/tensor.ts";
+import { numel, sameShape } from "../../src/tensor/shape.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
 
 /**
  * The largest absolute difference of two elements. Equal infinities differ by 0; a NaN, another number of rows or
- * another number of elements count as infinitely far. Trailing axes may be merged: [T, H, D] is compared with [T, H·D].
+ * another number of elements are infinitely far. Trailing axes may be merged: [T, H, D] is compared with [T, H·D].
  */
 export function deviation(actual: Tensor, expected: Tensor): number {
   if (actual.shape[0] !== expected.shape[0] || actual.data.length !== expected.data.length) return Infinity;
   let largest = 0;
   for (const [i, a] of actual.data.entries()) {
-    const b = expected.data[i];
-    const difference = a === b ? 0 : Math.abs(a - b);
+    const difference = a === expected.data[i] ? 0 : Math.abs(a - expected.data[i]);
     if (Number.isNaN(difference)) return Infinity;
     largest = Math.max(largest, difference);
   }
   return largest;
 }
 
-/** Whether two tensors have the same shape and the same bits: 0 is not −0, and a NaN is itself. */
+/** Whether two tensors have the same shape and the same numbers, to the last bit: 0 is not −0. */
 export function sameBits(a: Tensor, b: Tensor): boolean {
-  return `${a.shape}` === `${b.shape}` && a.data.constructor === b.data.constructor && bytes(a).equals(bytes(b));
+  return sameShape(a.shape, b.shape) && a.data.every((value, i) => Object.is(value, b.data[i]));
 }
 
-function bytes({ data }: Tensor): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+/** The tensor with `at(...)` at each index. */
+export function tensorOf(shape: readonly number[], at: (...index: number[]) => number): Tensor {
+  const strides = shape.map((_, axis) => numel(shape.slice(axis + 1)));
+  const index = (i: number) => strides.map((stride, axis) => Math.floor(i / stride) % shape[axis]);
+  return new Tensor(
+    shape,
+    Float64Array.from({ length: numel(shape) }, (_, i) => at(...index(i))),
+  );
 }
 
-/** The tensor that has `at(...)` as its element at each index. */
-export function tensorOf(like: Tensor, shape: readonly number[], at: (...index: number[]) => number): Tensor {
-  const data = like.data.slice(0, 0).constructor as new (length: number) => Float32Array;
-  const out = new data(shape.reduce((product, size) => product * size, 1));
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-  for (let i = 0; i < out.length; i++) {
-    out[i] = at(...strides.map((stride, axis) => Math.floor(i / stride) % shape[axis]));
-  }
-  return Object.assign(Object.create(Object.getPrototypeOf(like)), { shape, data: out });
+/** Rows [from, to) of a point: of one laid out [nHeads, T, S], with the keys up to the last of them. */
+export function rowsOf(tensor: Tensor, isOverKeys: boolean, from: number, to: number): Tensor {
+  const [first, ...rest] = tensor.shape;
+  if (!isOverKeys) return tensorOf([to - from, ...rest], (row, ...index) => tensor.at(from + row, ...index));
+  return tensorOf([first, to - from, to], (head, row, key) => tensor.at(head, from + row, key));
+}
+
+/** [T, H, D] as [H, T, D]. */
+export function headsFirst(tensor: Tensor): Tensor {
+  const [nRows, nHeads, size] = tensor.shape;
+  return tensorOf([nHeads, nRows, size], (head, row, i) => tensor.at(row, head, i));
+}
+
+/** Tensors with equally many rows, [T, ...] each, one beside the other: [T, sum of the rows' sizes]. */
+export function sideBySide(tensors: readonly Tensor[]): Tensor {
+  const nRows = tensors[0].shape[0];
+  const rows = Array.from({ length: nRows }, (_, row) => tensors.flatMap((tensor) => [...tensor.row(row).data]));
+  return new Tensor([nRows, rows[0].length], Float64Array.from(rows.flat()));
+}
+
+/** Tensors [nRows, ...] one below the other. */
+export function stacked(tensors: readonly Tensor[]): Tensor {
+  const nRows = tensors.reduce((sum, tensor) => sum + tensor.shape[0], 0);
+  return new Tensor([nRows, ...tensors[0].shape.slice(1)], Float64Array.from(tensors.flatMap(({ data }) => [...data])));
 }

@@ -1,4 +1,5 @@
 import type { Value } from "../../tape/value.ts";
+import { headsError } from "../attention-scores/attention-scores.ts";
 import { defineOp } from "../define-op.ts";
 
 interface AttentionMixAttrs {
@@ -13,6 +14,7 @@ export const attentionMix = defineOp<
   doc: "z = Σ over visible keys of pattern · v.",
   signature: "pattern[H, P], cache:cache[K, D, E], rows:rows -> [T, H, E]",
   attrs: { window: "size?" },
+  sizeError: headsError,
   reference({ floats: { pattern }, cache, rows, out, dims: { T, H, K, E, P }, attrs: { window } }) {
     const { first, offset } = rows.visible(window);
     const z = new Float64Array(E);

@@ -7,6 +7,11 @@ export interface AttentionScoresAttrs {
   window?: number;
 }
 
+/** For ops whose H query heads share K key heads. */
+export function headsError({ H, K }: Readonly<Record<string, number>>): string | undefined {
+  return H % K > 0 ? "the query heads must be a multiple of the key-value heads" : undefined;
+}
+
 export const attentionScores = defineOp<
   (q: Value, cache: Value, rows: Value, attrs: AttentionScoresAttrs) => Value,
   AttentionScoresAttrs
@@ -15,6 +20,7 @@ export const attentionScores = defineOp<
   doc: "scale · q · k for each head, row and key visible to the row. Query head h reads key head ⌊h / (H/K)⌋.",
   signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [H, P]",
   attrs: { scale: "real", window: "size?" },
+  sizeError: headsError,
   reference({ floats: { q }, cache, rows, out, dims: { T, H, K, D, P }, attrs: { scale, window } }) {
     const { first, offset } = rows.visible(window);
     for (let h = 0; h < H; h++) {

@@ -1,7 +1,7 @@
 import { point } from "../../tape/builder.ts";
 import type { Value } from "../../tape/value.ts";
 import { attentionMix } from "../attention-mix/attention-mix.ts";
-import { type AttentionScoresAttrs, attentionScores } from "../attention-scores/attention-scores.ts";
+import { type AttentionScoresAttrs, attentionScores, headsError } from "../attention-scores/attention-scores.ts";
 import { attentionSoftmax } from "../attention-softmax/attention-softmax.ts";
 import { defineOp } from "../define-op.ts";
 
@@ -13,6 +13,7 @@ export const attention = defineOp<
   doc: "Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245) and a sliding window (arXiv:2310.06825).",
   signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [T, H, E]",
   attrs: { scale: "real", window: "size?" },
+  sizeError: headsError,
   innerPoints: ["scores", "pattern"],
   decompose({ q, cache, rows }, { scale, window }) {
     const scores = point("scores", attentionScores(q, cache, rows, { scale, window })); // [H, P]

@@ -1,13 +1,14 @@
 import type { Value } from "../../tape/value.ts";
 import { defineOp } from "../define-op.ts";
 import { rotaryAngles } from "../rotary-angles/rotary-angles.ts";
-import { type RotateAttrs, rotate } from "../rotate/rotate.ts";
+import { type RotateAttrs, rotaryError, rotate } from "../rotate/rotate.ts";
 
 export const rope = defineOp<(x: Value, freqs: Value, rows: Value, attrs: RotateAttrs) => Value, RotateAttrs>({
   name: "rope",
   doc: "Rotary position embedding (Su et al. 2021, arXiv:2104.09864): pair i of a row at position p turns by p · freqs[i].",
   signature: "x[T, H, D], freqs[nVariants, r], rows:rows -> [T, H, D]",
   attrs: { pairing: ["half", "adjacent"], magnitude: "positive" },
+  sizeError: rotaryError,
   decompose: ({ x, freqs, rows }, attrs) => rotate(x, rotaryAngles(freqs, rows), attrs),
   samples: [
     {

@@ -10,11 +10,17 @@ export interface RotateAttrs {
   magnitude: number;
 }
 
+/** For ops that rotate r pairs of D dimensions. */
+export function rotaryError({ r, D }: Readonly<Record<string, number>>): string | undefined {
+  return 2 * r > D ? `${r} pairs must fit into the dimensions of a head` : undefined;
+}
+
 export const rotate = defineOp<(x: Value, angles: Value, attrs: RotateAttrs) => Value, RotateAttrs>({
   name: "rotate",
   doc: "Rotates each of the first r pairs of dimensions by its angle: (a, b) -> (a·cos − b·sin, b·cos + a·sin); dimensions beyond 2r pass.",
   signature: "x[T, H, D], angles[T, r] -> [T, H, D]",
   attrs: { pairing: ["half", "adjacent"], magnitude: "positive" },
+  sizeError: rotaryError,
   reference({ floats: { x, angles }, out, dims: { T, H, D, r }, attrs: { pairing, magnitude } }) {
     out.set(x);
     const [step, gap] = pairing === "half" ? [1, r] : [2, 1];

@@ -11,6 +11,7 @@ export const topK = defineOp<(x: Value, attrs: TopKAttrs) => readonly [values: V
   doc: "The k largest entries of the last axis in descending order, ties to the lowest index; k must not exceed the axis.",
   signature: "x[..., n] -> values[..., k], indices:int[..., k]",
   attrs: { k: "size" },
+  sizeError: ({ k, n }) => (k > n ? `k = ${k} must not exceed the last axis` : undefined),
   reference({ floats: { x }, floatOuts: { values }, intOuts: { indices }, dims: { n }, attrs: { k } }) {
     for (let row = 0; row < values.length / k; row++) {
       largest(x.subarray(row * n, (row + 1) * n), k, (index, rank) => {
