@@ -9,8 +9,13 @@ import { deviation, headsFirst, sideBySide } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 
 async function continuation(model: Model, prompt: readonly number[], maxTokens: number) {
-  const steps = await Array.fromAsync(model.generate(prompt, { maxTokens }));
-  return { ids: steps.map(({ token }) => token), text: steps.map(({ text }) => text).join("") };
+  const ids: number[] = [];
+  let text = "";
+  for await (const step of model.generate(prompt, { maxTokens })) {
+    ids.push(step.token);
+    text += step.text;
+  }
+  return { ids, text };
 }
 
 describe("stories260K", () => {

@@ -47,6 +47,11 @@ export function defineArchitecture<C extends ModelConfig, W extends FinalWeights
   return definition as unknown as Architecture;
 }
 
+/** The tensor of the embedding; where the unembedding is the same, a file may hold it under that one's name alone. */
+export function embeddingTensor(embedding: string, tied: boolean, has: HasTensor): string {
+  return tied && !has(embedding) && has("lm_head.weight") ? "lm_head.weight" : embedding;
+}
+
 /** Rows of `x` that are wanted, or all of them. */
 export function wantedRows(x: Value, wanted: Value | undefined): Value {
   return wanted === undefined ? x : selectRows(x, wanted);

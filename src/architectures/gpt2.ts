@@ -6,7 +6,7 @@ import type { ActivationFunction } from "../ops/activate/activate.ts";
 import { add, matmul, positions, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { stored } from "../weights/schema.ts";
-import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
 
 /**
  * GPT-2 (Radford et al. 2019) and Karpathy's minGPT.
@@ -58,7 +58,7 @@ export const gpt2 = defineArchitecture({
     return {
       vocabSize: r.size("vocab_size"),
       dModel,
-      nLayers: r.size("n_layer"),
+      nLayers: r.layerCount("n_layer"),
       nHeads,
       nKvHeads: nHeads,
       headDim: dModel / nHeads,
@@ -74,8 +74,8 @@ export const gpt2 = defineArchitecture({
 
   weights(c: Gpt2Config, has: HasTensor) {
     const { dModel, dFf, vocabSize, conv1d: transposed } = c;
-    const embed = stored("transformer.wte.weight", [vocabSize, dModel]);
     const tied = c.tiedEmbedding || !has("lm_head.weight");
+    const embed = stored(embeddingTensor("transformer.wte.weight", tied, has), [vocabSize, dModel]);
     return {
       embed,
       posEmbed: stored("transformer.wpe.weight", [c.contextLength, dModel]),

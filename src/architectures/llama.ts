@@ -7,7 +7,7 @@ import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { stored } from "../weights/schema.ts";
-import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
 
 /**
  * Llama 1, 2 and 3 (arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783) and Mistral (arXiv:2310.06825).
@@ -47,7 +47,7 @@ export const llama = defineArchitecture({
     return {
       vocabSize: r.size("vocab_size"),
       dModel,
-      nLayers: r.size("num_hidden_layers"),
+      nLayers: r.layerCount("num_hidden_layers"),
       nHeads,
       nKvHeads: r.size("num_key_value_heads", nHeads),
       headDim,
@@ -64,8 +64,8 @@ export const llama = defineArchitecture({
 
   weights(c: LlamaConfig, has: HasTensor) {
     const { dModel, dFf, vocabSize } = c;
-    const embed = stored("model.embed_tokens.weight", [vocabSize, dModel]);
     const tied = c.tiedEmbedding || !has("lm_head.weight");
+    const embed = stored(embeddingTensor("model.embed_tokens.weight", tied, has), [vocabSize, dModel]);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {

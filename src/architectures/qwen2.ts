@@ -8,7 +8,7 @@ import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { stored } from "../weights/schema.ts";
-import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
 
 /**
  * Qwen2 and Qwen2.5 (arXiv:2407.10671, arXiv:2412.15115); DeepSeek-R1-Distill-Qwen as well.
@@ -41,7 +41,7 @@ export const qwen2 = defineArchitecture({
     const dModel = r.size("hidden_size");
     const nHeads = r.size("num_attention_heads");
     const headDim = r.optionalSize("head_dim") ?? dModel / nHeads;
-    const nLayers = r.size("num_hidden_layers");
+    const nLayers = r.layerCount("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings");
     r.require("hidden_act", "silu", "the activation of this family");
     return {
@@ -62,8 +62,8 @@ export const qwen2 = defineArchitecture({
 
   weights(c: Qwen2Config, has: HasTensor) {
     const { dModel, dFf, vocabSize } = c;
-    const embed = stored("model.embed_tokens.weight", [vocabSize, dModel]);
     const tied = c.tiedEmbedding || !has("lm_head.weight");
+    const embed = stored(embeddingTensor("model.embed_tokens.weight", tied, has), [vocabSize, dModel]);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {

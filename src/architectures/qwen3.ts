@@ -8,7 +8,7 @@ import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { stored } from "../weights/schema.ts";
-import { defineArchitecture, type HasTensor, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
 
 /**
  * Qwen3, dense (arXiv:2505.09388).
@@ -42,7 +42,7 @@ export const qwen3 = defineArchitecture({
     const dModel = r.size("hidden_size");
     const nHeads = r.size("num_attention_heads");
     const headDim = r.size("head_dim", 128);
-    const nLayers = r.size("num_hidden_layers");
+    const nLayers = r.layerCount("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings");
     r.require("hidden_act", "silu", "the activation of this family");
     return {
@@ -64,8 +64,8 @@ export const qwen3 = defineArchitecture({
 
   weights(c: Qwen3Config, has: HasTensor) {
     const { dModel, dFf, vocabSize } = c;
-    const embed = stored("model.embed_tokens.weight", [vocabSize, dModel]);
     const tied = c.tiedEmbedding || !has("lm_head.weight");
+    const embed = stored(embeddingTensor("model.embed_tokens.weight", tied, has), [vocabSize, dModel]);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {

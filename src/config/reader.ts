@@ -8,6 +8,9 @@ export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Far beyond any model. */
+const MAX_LAYERS = 10_000;
+
 /**
  * Reads a config.json key by key and remembers which ones were read, so that in the end nothing in it was left
  * unread: a key that golgi does not understand is an error, since ignoring it could mean other numbers.
@@ -45,6 +48,17 @@ export class ConfigReader {
   /** A positive integer, or undefined for null ("none"); the default stands in only where the key is absent. */
   sizeOrNull(key: string, fallback: number): number | undefined {
     return Object.hasOwn(this.#json, key) ? this.optionalSize(key) : this.size(key, fallback);
+  }
+
+  /** How many layers: bounded, since each takes memory before any weight of it has been found. */
+  layerCount(key: string): number {
+    const expected = `an integer from 1 to ${MAX_LAYERS}`;
+    return this.#checked(
+      key,
+      undefined,
+      expected,
+      (v) => Number.isSafeInteger(v) && Number(v) > 0 && Number(v) <= MAX_LAYERS,
+    );
   }
 
   /** An integer from 0 up. */

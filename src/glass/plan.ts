@@ -41,10 +41,8 @@ export interface GlassPlan {
   readonly selections: ReadonlyMap<string, Selection>;
 }
 
-/** Positions of each sequence, as indices of the step's rows or, `ofLogits`, of the rows whose logits are wanted. */
 export interface Selection {
   readonly positions: Positions;
-  readonly ofLogits: boolean;
   /** For messages: the point that was read there first. */
   readonly path: string;
 }
@@ -75,14 +73,14 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
   const tape = expand(model, (node) => hasInnerPoint(node, needed));
   const selections = new Map<string, Selection>();
   const inputs = new Map<string, Value>();
-  const select = (selection: Selection): Value => {
-    const key = JSON.stringify([selection.positions, selection.ofLogits]);
+  const rowsAt = (positions: Positions, path = "view"): Value => {
+    const key = JSON.stringify(positions);
     const known = inputs.get(key);
     if (known !== undefined) return known;
     const name = `R${inputs.size + 1}`;
     const value = input(name, "int", [name]);
     inputs.set(key, value);
-    selections.set(name, selection);
+    selections.set(name, { positions, path });
     return value;
   };
   const rows = inputLeaf(tape, "rows");
@@ -91,15 +89,14 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
     for (const { entry, positions } of reads) {
       const { row, layer, name } = entry;
       const whole = row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer);
-      const selection = { positions, ofLogits: isOfLogits(entry), path: name };
-      const value = positions === "all" ? whole : selectPositions(whole, rows, select(selection));
+      const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
       planned.push({ entry, positions, output: `read ${planned.length}`, value });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),
       weight: (name) => weightLeaf(tape, name),
       rows,
-      rowsAt: (positions) => select({ positions, ofLogits: false, path: "view" }),
+      rowsAt,
       unembed,
     };
     return derived?.build(scope) ?? {};
@@ -112,11 +109,6 @@ export function planGlass(model: Tape, unembed: (resid: Value) => Value, request
     reads: planned,
     selections,
   };
-}
-
-/** Whether a point has rows only where logits are wanted. */
-export function isOfLogits({ shape }: CatalogEntry): boolean {
-  return shape[0] === "R";
 }
 
 /** Rows at an index input; of a value laid out over keys, those rows with their own keys. */

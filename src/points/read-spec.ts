@@ -12,7 +12,7 @@ export interface ParsedRead {
 }
 
 export function parseRead(spec: ReadSpec): ParsedRead {
-  if (typeof spec !== "string") return { pattern: spec.at, positions: checked(spec.positions ?? "all", spec.at) };
+  if (typeof spec !== "string") return parseObject(spec);
   const at = spec.indexOf("@");
   if (at < 0) return { pattern: spec, positions: "all" };
   const match = /^(-?\d+)(?::(-?\d+))?$/.exec(spec.slice(at + 1));
@@ -30,10 +30,21 @@ export function parseRead(spec: ReadSpec): ParsedRead {
   };
 }
 
+function parseObject(spec: Exclude<ReadSpec, string>): ParsedRead {
+  const { at, positions = "all", ...others } = Object(spec);
+  if (typeof at === "string" && Object.keys(others).length === 0) {
+    return { pattern: at, positions: checked(positions, at) };
+  }
+  throw new PointError("point.unknown", {
+    path: "read",
+    expected: "a read is a point's name or { at, positions }",
+    got: JSON.stringify(spec),
+  });
+}
+
 function checked(positions: Positions, path: string): Positions {
-  if (positions === "all") return positions;
-  const bounds = typeof positions === "number" ? [positions] : positions;
-  if (bounds.every(Number.isSafeInteger) && bounds.length === (typeof positions === "number" ? 1 : 2)) return positions;
+  if (positions === "all" || Number.isSafeInteger(positions)) return positions;
+  if (Array.isArray(positions) && positions.length === 2 && positions.every(Number.isSafeInteger)) return positions;
   throw new PointError("point.positions", {
     path,
     expected: 'positions are a number, [from, to) or "all"',

@@ -11,13 +11,11 @@ export const MAX_OUTPUT_BYTES = 2 ** 30;
 export function checkBudget(plan: GlassPlan, step: StepInputs, precision: Precision): void {
   const elementBytes = precision === "f32" ? 4 : 8;
   const names = new Map(plan.reads.map(({ output, entry }) => [output, entry.name]));
-  const longest = Math.max(...step.rows.position) + 1;
   const sizes = [...plan.tape.outputs].map(([output, value]): [string, number] => {
     const shape = concreteShape(value.shape, step);
     // A value over visible pairs is handed out as dense [nHeads, T, S].
-    const ragged = raggedWindow(value) !== undefined;
-    const nRows = ragged ? selectedRowCount(value.shape.at(-1), step) : 0;
-    const nElements = ragged ? (shape[0] ?? 0) * nRows * longest : numel(shape);
+    const isRagged = raggedWindow(value) !== undefined;
+    const nElements = isRagged ? (shape[0] ?? 0) * densePairCount(value.shape.at(-1), step) : numel(shape);
     return [names.get(output) ?? output, nElements * elementBytes];
   });
   const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
@@ -31,7 +29,11 @@ export function checkBudget(plan: GlassPlan, step: StepInputs, precision: Precis
   });
 }
 
-function selectedRowCount(symbol: number | string | undefined, { rows, ints }: StepInputs): number {
+/** Pairs of rows and keys where each row, selected or not, has room for all keys of its sequence. */
+function densePairCount(symbol: number | string | undefined, { rows, ints }: StepInputs): number {
+  const nKeys = rows.sequences.map(({ start, nRows }) => start + nRows);
   const selection = typeof symbol === "string" ? symbol.split("/")[1] : undefined;
-  return selection === undefined ? rows.nRows : (ints.get(selection)?.length ?? 0);
+  if (selection === undefined) return rows.sequences.reduce((sum, { nRows }, s) => sum + nRows * nKeys[s], 0);
+  const selected = ints.get(selection) ?? new Int32Array();
+  return selected.reduce((sum, row) => sum + nKeys[rows.sequence[row]], 0);
 }

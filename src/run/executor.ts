@@ -10,10 +10,11 @@ import type { Precision } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
-import { type Run, type Span, unpackStep, wantedSpans } from "./result.ts";
+import { type Run, type SequenceRows, unpackStep } from "./result.ts";
 
 /** Which rows' logits a step gives: all, each sequence's last, or none. */
-export type LogitRows = "all" | "last" | "none";
+export type LogitRows = (typeof LOGIT_ROWS)[number];
+export const LOGIT_ROWS = ["all", "last", "none"] as const;
 
 export interface StepRequest {
   readonly logits: LogitRows;
@@ -51,6 +52,11 @@ export class Executor {
 
   newSequence(): Sequence {
     return new Sequence(this.#pages);
+  }
+
+  /** Gives a sequence's pages back, after the steps that were asked for before. */
+  release(sequence: Sequence): void {
+    this.#last = this.#last.then(() => sequence.release());
   }
 
   /** Appends tokens to each sequence; if it fails or is aborted, the sequences are as before. */
@@ -120,6 +126,7 @@ export class Executor {
   #rows(appends: readonly Append[]): Rows {
     return new Rows(
       appends.map(({ sequence, tokens }) => ({
+        // The sequence's own list, which grows once the step is known to be allowed.
         pages: sequence.pages,
         start: sequence.length,
         nRows: tokens.length,
@@ -148,28 +155,26 @@ const MAX_PROGRAMS = 64;
 function stepInputs(
   plan: GlassPlan,
   rows: Rows,
-  sequences: readonly Span[],
+  sequences: readonly SequenceRows[],
   appends: readonly Append[],
   logits: LogitRows,
 ): StepInputs {
   const ints = new Map<string, Int32Array>();
   ints.set("tokens", Int32Array.from(appends.flatMap(({ tokens }) => tokens)));
-  ints.set("R0", indicesOf(sequences, logits === "last" ? -1 : "all", "logits"));
-  for (const [name, { positions, ofLogits, path }] of plan.selections) {
-    ints.set(name, indicesOf(ofLogits ? wantedSpans(sequences, logits) : sequences, positions, path));
+  ints.set("R0", selectedRows(rows, sequences, logits === "last" ? -1 : "all", "logits"));
+  for (const [name, { positions, path }] of plan.selections) {
+    ints.set(name, selectedRows(rows, sequences, positions, path));
   }
   return { rows, ints };
 }
 
-/** Indices of the rows at these positions of each sequence, among the rows of all spans, one after another. */
-function indicesOf(spans: readonly Span[], positions: Positions, path: string): Int32Array {
-  let firstRow = 0;
+/** Indices of the step's rows at these positions of each sequence. */
+function selectedRows(rows: Rows, sequences: readonly SequenceRows[], positions: Positions, path: string): Int32Array {
+  const { firstRows } = rows;
   return Int32Array.from(
-    spans.flatMap(({ start, end }) => {
+    sequences.flatMap(({ start, end }, s) => {
       const [from, to] = resolvePositions(positions, start, end, path);
-      const first = firstRow + from - start;
-      firstRow += end - start;
-      return Array.from({ length: to - from }, (_, i) => first + i);
+      return Array.from({ length: to - from }, (_, i) => firstRows[s] + from - start + i);
     }),
   );
 }

@@ -2,6 +2,7 @@ import { RequestError } from "../errors.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import { Sampler, type SamplingOptions } from "./sampler.ts";
 import type { Session } from "./session.ts";
@@ -60,6 +61,7 @@ export async function* generate(
     contextLength,
   }: { tokenizer?: Tokenizer; eosTokens: readonly number[]; contextLength: number },
 ): AsyncGenerator<GenerationStep, void, undefined> {
+  checkOptions("generate", options, ["temperature", "seed", "maxTokens", "stopTokens", "signal", "read"]);
   const { maxTokens = Number.POSITIVE_INFINITY, stopTokens = eosTokens, signal, read = [] } = options;
   if (!(maxTokens > 0) || (Number.isFinite(maxTokens) && !Number.isInteger(maxTokens))) {
     throw new RequestError("request.option", {

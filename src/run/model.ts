@@ -14,6 +14,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
 import type { Executor, LogitRows } from "./executor.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
+import { checkRunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import { Session } from "./session.ts";
 
@@ -138,7 +139,7 @@ export class Model {
   /** As `run`, with results that a view computes on the tape. */
   async runDerived(input: RunInput, derived: Derived | undefined, options: RunOptions = {}): Promise<Run> {
     const { executor } = this.#parts;
-    const { read = [], logits = "all", signal } = options;
+    const { read, logits, signal } = checkRunOptions("run", options);
     const appends = this.#sequences(input).map((tokens) => ({ sequence: executor.newSequence(), tokens }));
     try {
       const request = { logits, reads: this.resolveReads(read), derived, keepsState: false };

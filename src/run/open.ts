@@ -3,7 +3,7 @@ import type { Backend } from "../backends/contract.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openSafetensors, openSafetensorsFile } from "../checkpoint/safetensors.ts";
 import { isObject } from "../config/reader.ts";
-import { BackendError, CheckpointError, ConfigError, RequestError, suggest } from "../errors.ts";
+import { BackendError, CheckpointError, ConfigError } from "../errors.ts";
 import type { Folder, Host } from "../host.ts";
 import { PointCatalog } from "../points/catalog.ts";
 import type { Precision } from "../tensor/dtype.ts";
@@ -13,6 +13,7 @@ import { namedWeights } from "../weights/schema.ts";
 import { readConfig } from "./config.ts";
 import { Executor } from "./executor.ts";
 import { Model } from "./model.ts";
+import { checkChoice, checkOptions } from "./options.ts";
 
 export interface OpenOptions {
   /** Which backend computes: "reference", plain loops. */
@@ -22,8 +23,6 @@ export interface OpenOptions {
   /** Keys of config.json and tensors of the checkpoint to leave out, though golgi does not know what they mean. */
   readonly ignore?: readonly string[];
 }
-
-const OPTIONS = ["backend", "precision", "ignore"];
 
 /** Where a model's files are. */
 export interface ModelFiles {
@@ -39,7 +38,9 @@ export async function openModel(
   backends: readonly Backend[],
   options: OpenOptions = {},
 ): Promise<Model> {
-  const { backend: backendName = "reference", precision = "f32", ignore = [] } = checkOptions(options);
+  checkOptions("open", options, ["backend", "precision", "ignore"]);
+  const { backend: backendName = "reference", precision = "f32", ignore = [] } = options;
+  checkChoice("open: precision", precision, ["f32", "f64"]);
   const backend = findBackend(backendName, backends);
   const configJson = await readJson(folder, "config.json");
   if (configJson === undefined) {
@@ -85,21 +86,6 @@ export async function openModel(
     await checkpoint.close();
     throw error;
   }
-}
-
-function checkOptions(options: OpenOptions): OpenOptions {
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.includes(name)) {
-      const remedy = suggest(name, OPTIONS);
-      throw new RequestError("request.option", { path: `open: ${name}`, expected: "the option must be known", remedy });
-    }
-  }
-  const { precision } = options;
-  if (precision !== undefined && precision !== "f32" && precision !== "f64") {
-    const got = JSON.stringify(precision);
-    throw new RequestError("request.option", { path: "open: precision", expected: "must be f32 or f64", got });
-  }
-  return options;
 }
 
 function findBackend(name: string, backends: readonly Backend[]): Backend {

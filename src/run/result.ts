@@ -1,6 +1,6 @@
 import type { StepOutput } from "../backends/contract.ts";
 import { PointError, suggest } from "../errors.ts";
-import { type GlassPlan, isOfLogits, type PlannedRead, raggedWindow } from "../glass/plan.ts";
+import { type GlassPlan, type PlannedRead, raggedWindow } from "../glass/plan.ts";
 import { resolvePositions } from "../points/read-spec.ts";
 import type { StepInputs } from "../tape/sizes.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
@@ -8,15 +8,11 @@ import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { LogitRows } from "./executor.ts";
 
-/** Positions [start, end) of one sequence. */
-export interface Span {
+/** The part of a step that belongs to one sequence: positions [start, end). */
+export interface SequenceRows {
+  readonly tokens: readonly number[];
   readonly start: number;
   readonly end: number;
-}
-
-/** The part of a step that belongs to one sequence. */
-export interface SequenceRows extends Span {
-  readonly tokens: readonly number[];
 }
 
 /** What one step gave. Its tensors belong to the caller and outlive the model. */
@@ -134,8 +130,7 @@ export function unpackStep(
   }
   const all = outputs.get("logits");
   if (all !== undefined && !points.has("logits")) {
-    const nRows = wantedSpans(sequences, logits).map(({ start, end }) => end - start);
-    points.set("logits", split(all, nRows));
+    points.set("logits", split(all, rowsPerSequence(sequences, logits)));
   }
   const reads = new Set(["logits", ...plan.reads.map(({ output }) => output)]);
   const derived = [...outputs].filter(([name]) => !reads.has(name));
@@ -161,16 +156,15 @@ function rowsOfRead(
   sequences: readonly SequenceRows[],
   logits: LogitRows,
 ): number[] {
-  const spans = isOfLogits(entry) ? wantedSpans(sequences, logits) : sequences;
-  return spans.map(({ start, end }) => {
+  if (entry.shape[0] === "R") return rowsPerSequence(sequences, logits);
+  return sequences.map(({ start, end }) => {
     const [from, to] = resolvePositions(positions, start, end, entry.name);
     return to - from;
   });
 }
 
-/** The positions whose logits are wanted; where only a point needs them, those of all rows. */
-export function wantedSpans(sequences: readonly Span[], logits: LogitRows): readonly Span[] {
-  return logits === "last" ? sequences.map(({ end }) => ({ start: end - 1, end })) : sequences;
+function rowsPerSequence(sequences: readonly SequenceRows[], logits: LogitRows): number[] {
+  return sequences.map(({ start, end }) => (logits === "last" ? 1 : end - start));
 }
 
 /** One tensor for each sequence of a value with rows on its first axis. */

@@ -4,6 +4,7 @@ import type { Executor, LogitRows } from "./executor.ts";
 import { type GenerateOptions, type GenerationStep, generate } from "./generate.ts";
 import type { Sequence } from "./kv-pages.ts";
 import type { Model } from "./model.ts";
+import { checkRunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 
 export interface AppendOptions {
@@ -37,10 +38,10 @@ export class Session {
   async append(input: string | readonly number[], options: AppendOptions = {}): Promise<Run> {
     this.#checkOpen();
     const tokens = this.#encode(input);
-    const { read = [], logits = "all", signal } = options;
+    const { read, logits, signal } = checkRunOptions("append", options);
     const request = { logits, reads: this.#model.resolveReads(read), keepsState: true };
     const run = await this.#executor.step([{ sequence: this.#sequence, tokens }], request, signal);
-    this.#tokens.push(...tokens);
+    for (const token of tokens) this.#tokens.push(token);
     return run;
   }
 
@@ -54,9 +55,9 @@ export class Session {
     return generate(this, this.#encode(input), options, { tokenizer, eosTokens, contextLength: config.contextLength });
   }
 
-  /** Gives the cache's memory back. */
+  /** Gives the cache's memory back, once the calls under way have ended. */
   close(): void {
-    if (!this.#closed) this.#sequence.release();
+    if (!this.#closed) this.#executor.release(this.#sequence);
     this.#closed = true;
   }
 

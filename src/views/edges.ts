@@ -21,10 +21,10 @@ export interface AttentionEdge {
 export function strongestEdges(nLayers: number, n: number): View<AttentionEdge[][]> {
   const layers = Array.from({ length: nLayers }, (_, layer) => layer);
   const name = (layer: number): string => `blocks.${layer}.attn.pattern`;
-  // Of a row's three strongest keys at most two are left out.
-  const k = 3;
+  // Of a row's strongest keys at most two are left out, and all that remain may be among the n.
+  const k = n + 2;
   return {
-    key: `edges ${JSON.stringify([nLayers])}`,
+    key: `edges ${JSON.stringify([nLayers, n])}`,
     points: layers.map(name),
     build({ at, rows }) {
       return Object.assign(
@@ -44,10 +44,10 @@ export function strongestEdges(nLayers: number, n: number): View<AttentionEdge[]
         const edges: AttentionEdge[] = [];
         for (let head = 0; head < nHeads; head++) {
           for (let from = 0; from < nRows; from++) {
-            const toFirst = Array.from(keys.row(head, from).data).findIndex((key) => key > 0 && key !== from);
-            if (toFirst < 0) continue;
-            const to = keys.at(head, from, toFirst);
-            edges.push({ layer, head, from, to, weight: weights.at(head, from, toFirst) });
+            for (let rank = 0; rank < k; rank++) {
+              const to = keys.at(head, from, rank);
+              if (to > 0 && to !== from) edges.push({ layer, head, from, to, weight: weights.at(head, from, rank) });
+            }
           }
         }
         return edges.sort((a, b) => b.weight - a.weight).slice(0, n);

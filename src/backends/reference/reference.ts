@@ -55,7 +55,10 @@ class ReferenceEngine implements Engine {
 
   async run(program: ReferenceProgram, step: StepInputs, signal?: AbortSignal): Promise<Map<string, StepOutput>> {
     if (this.#closed) throw closedError();
-    const data = await this.#leafData(program.tape, step);
+    const data = await this.#leafData(program.tape, step).catch((error) => {
+      // A file that was closed while it was read is no defect of the file.
+      throw this.#closed ? closedError() : error;
+    });
     let lastPauseMs = this.#host.nowMs();
     for (const [i, node] of program.tape.nodes.entries()) {
       if (signal?.aborted) throw signal.reason;
