@@ -52,13 +52,9 @@ export class ConfigReader {
 
   /** How many layers: bounded, since each takes memory before any weight of it has been found. */
   layerCount(key: string): number {
-    const expected = `an integer from 1 to ${MAX_LAYERS}`;
-    return this.#checked(
-      key,
-      undefined,
-      expected,
-      (v) => Number.isSafeInteger(v) && Number(v) > 0 && Number(v) <= MAX_LAYERS,
-    );
+    const nLayers = this.size(key);
+    if (nLayers > MAX_LAYERS) throw this.invalid(key, `at most ${MAX_LAYERS}`, nLayers);
+    return nLayers;
   }
 
   /** An integer from 0 up. */

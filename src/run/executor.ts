@@ -10,11 +10,8 @@ import type { Precision } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
+import type { LogitRows } from "./options.ts";
 import { type Run, type SequenceRows, unpackStep } from "./result.ts";
-
-/** Which rows' logits a step gives: all, each sequence's last, or none. */
-export type LogitRows = (typeof LOGIT_ROWS)[number];
-export const LOGIT_ROWS = ["all", "last", "none"] as const;
 
 export interface StepRequest {
   readonly logits: LogitRows;

@@ -2,10 +2,9 @@ import { RequestError } from "../errors.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkOptions } from "./options.ts";
+import { checkOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import { Sampler, type SamplingOptions } from "./sampler.ts";
-import type { Session } from "./session.ts";
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate; up to the end of the context where undefined. */
@@ -50,9 +49,15 @@ export class GenerationStep {
   }
 }
 
+/** A sequence that grows by what is appended to it. */
+export interface Growing {
+  readonly tokens: readonly number[];
+  append(tokens: readonly number[], options: RunOptions): Promise<Run>;
+}
+
 /** Continues a session from `prompt`, one token a step. */
 export async function* generate(
-  session: Session,
+  session: Growing,
   prompt: readonly number[],
   options: GenerateOptions,
   {

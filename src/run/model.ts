@@ -12,19 +12,11 @@ import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
-import type { Executor, LogitRows } from "./executor.ts";
+import type { Executor } from "./executor.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
-import { checkRunOptions } from "./options.ts";
+import { checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import { Session } from "./session.ts";
-
-export interface RunOptions {
-  /** Points to read: names in golgi's or another tool's spelling, globs, positions (`blocks.*.mlp.post@-1`). */
-  readonly read?: readonly ReadSpec[];
-  /** Which rows' logits to give; all unless asked otherwise. */
-  readonly logits?: LogitRows;
-  readonly signal?: AbortSignal;
-}
 
 /** One sequence (text or token ids), or several to run in one step. */
 export type RunInput = string | readonly number[] | readonly string[] | readonly (readonly number[])[];
@@ -108,9 +100,9 @@ export class Model {
     });
   }
 
-  /** What `generate` needs of the model. */
-  get generation(): { tokenizer: Tokenizer | undefined; eosTokens: readonly number[]; config: ModelConfig } {
-    return this.#parts;
+  /** Tokens that end a text, by the model's own files. */
+  get eosTokens(): readonly number[] {
+    return this.#parts.eosTokens;
   }
 
   /** Every point of this model. */

@@ -1,6 +1,19 @@
 import { RequestError, suggest } from "../errors.ts";
-import { LOGIT_ROWS } from "./executor.ts";
-import type { RunOptions } from "./model.ts";
+import type { ReadSpec } from "../points/read-spec.ts";
+
+export const LOGIT_ROWS = ["all", "last", "none"] as const;
+
+/** Which rows' logits a step gives: all, each sequence's last, or none. */
+export type LogitRows = (typeof LOGIT_ROWS)[number];
+
+/** What a run of tokens takes. */
+export interface RunOptions {
+  /** Points to read: names in golgi's or another tool's spelling, globs, positions (`blocks.*.mlp.post@-1`). */
+  readonly read?: readonly ReadSpec[];
+  /** Which rows' logits to give; all unless asked otherwise. */
+  readonly logits?: LogitRows;
+  readonly signal?: AbortSignal;
+}
 
 /** Refuses options that a call does not know, so that none is ignored. */
 export function checkOptions(call: string, options: object, known: readonly string[]): void {

@@ -6,7 +6,7 @@ import type { StepInputs } from "../tape/sizes.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import type { LogitRows } from "./executor.ts";
+import type { LogitRows } from "./options.ts";
 
 /** The part of a step that belongs to one sequence: positions [start, end). */
 export interface SequenceRows {

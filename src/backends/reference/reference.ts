@@ -27,7 +27,7 @@ interface ReferenceProgram extends Program {
   readonly dead: readonly (readonly Value[])[];
 }
 
-/** Longest time that other tasks of the host wait for a step, apart from a single node. */
+/** Longest time that other tasks of the host wait for a step, or for many short ones, apart from a single node. */
 const PAUSE_AFTER_MS = 10;
 
 class ReferenceEngine implements Engine {
@@ -35,11 +35,13 @@ class ReferenceEngine implements Engine {
   readonly #host: Host;
   readonly #weights = new Map<string, FloatArray>();
   readonly #caches: CachePool;
+  #lastPauseMs: number;
   #closed = false;
 
   constructor(model: LoadedWeights) {
     this.#model = model;
     this.#host = model.host;
+    this.#lastPauseMs = model.host.nowMs();
     this.#caches = new CachePool(model.precision);
   }
 
@@ -59,15 +61,14 @@ class ReferenceEngine implements Engine {
       // A file that was closed while it was read is no defect of the file.
       throw this.#closed ? closedError() : error;
     });
-    let lastPauseMs = this.#host.nowMs();
     for (const [i, node] of program.tape.nodes.entries()) {
       if (signal?.aborted) throw signal.reason;
       runNode(node as Node & { op: Primitive }, data, step, this.#model.precision);
       for (const value of program.dead[i]) data.delete(value);
-      if (this.#host.nowMs() - lastPauseMs > PAUSE_AFTER_MS) {
+      if (this.#host.nowMs() - this.#lastPauseMs > PAUSE_AFTER_MS) {
         await this.#host.pause();
         if (this.#closed) throw closedError();
-        lastPauseMs = this.#host.nowMs();
+        this.#lastPauseMs = this.#host.nowMs();
       }
     }
     return this.#outputs(program.tape, data, step);
