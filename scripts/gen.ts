@@ -1,17 +1,24 @@
 /**
- * Writes what follows from the code: docs/points.md from the registry of points, docs/ops.md from the index of ops.
+ * Writes what follows from the code: docs/points.md from the registry of points; docs/ops.md, the opcodes of programs
+ * and the arguments of native kernels from the index of ops.
  * With --check it writes nothing and fails where a file is not what it would write.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPS } from "../src/ops/all.ts";
 import { POINTS } from "../src/points/registry.ts";
 import type { Op } from "../src/tape/op.ts";
+import { kernelsHeader, opcodesModule } from "./gen-native.ts";
 
 const root = join(import.meta.dirname, "..");
 const NOTE = "<!-- Written by `npm run gen`; change the code instead. -->";
 
-const files: Readonly<Record<string, string>> = { "docs/points.md": pointsPage(), "docs/ops.md": opsPage() };
+const files: Readonly<Record<string, string>> = {
+  "docs/points.md": pointsPage(),
+  "docs/ops.md": opsPage(),
+  "src/program/opcodes.ts": opcodesModule(OPS),
+  "native/generated/ops.h": kernelsHeader(OPS, hasKernel),
+};
 
 const isCheck = process.argv.includes("--check");
 for (const [path, text] of Object.entries(files)) {
@@ -20,6 +27,12 @@ for (const [path, text] of Object.entries(files)) {
     process.exitCode = 1;
   }
   if (!isCheck) writeFileSync(join(root, path), text);
+}
+
+/** A kernel lies beside its op's definition. */
+function hasKernel({ name }: Op): boolean {
+  const kebab = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return existsSync(join(root, "src", "ops", kebab, `${kebab}.cpp`));
 }
 
 function read(path: string): string | undefined {

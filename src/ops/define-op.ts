@@ -9,6 +9,8 @@ interface Definition<A> {
   readonly doc: string;
   readonly signature: string;
   readonly attrs?: Readonly<Record<keyof A & string, AttrKind>>;
+  /** Inputs [rows, columns] that kernels read in the format in which a weight is stored. */
+  readonly matrices?: readonly string[];
   readonly sizeError?: Op["sizeError"];
   readonly samples: readonly Sample[];
 }
@@ -20,6 +22,7 @@ interface PrimitiveDefinition<A> extends Definition<A> {
   readonly flops: (dims: Readonly<Record<string, number>>, attrs: A) => number;
   /** Elements read of an input that is not read whole. */
   readonly reads?: (dims: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
+  readonly movesNoData?: boolean;
   readonly writesCache?: boolean;
 }
 
@@ -59,6 +62,7 @@ function primitive<A extends object>(definition: PrimitiveDefinition<A>): Primit
       flops: definition.flops(dims, attrs as A),
       reads: definition.reads?.(dims) ?? {},
     }),
+    movesNoData: definition.movesNoData ?? false,
     writesCache: definition.writesCache ?? false,
   };
 }
@@ -72,12 +76,13 @@ function composite<A extends object>(definition: CompositeDefinition<A>): Compos
   };
 }
 
-function common<A>({ name, doc, signature, attrs, sizeError, samples }: Definition<A>) {
+function common<A>({ name, doc, signature, attrs, matrices, sizeError, samples }: Definition<A>) {
   return {
     name,
     doc,
     signature: parseSignature(signature),
     attrs: (attrs ?? {}) as Op["attrs"],
+    matrices: matrices ?? [],
     sizeError: sizeError ?? (() => undefined),
     samples,
   };

@@ -5,6 +5,7 @@ export const matmulPerHead = defineOp<(z: Value, w: Value) => Value>({
   name: "matmulPerHead",
   doc: "What each head alone adds through the output projection: z of head h times columns [h·D, (h+1)·D) of w.",
   signature: "z[T, H, D], w[n, H*D] -> [T, H, n]",
+  matrices: ["w"],
   reference({ floats: { z, w }, out, dims: { T, H, D, n } }) {
     for (let t = 0; t < T; t++) {
       for (let h = 0; h < H; h++) {

@@ -5,6 +5,7 @@ export const matmul = defineOp<(x: Value, w: Value, bias?: Value) => Value>({
   name: "matmul",
   doc: "x · wᵀ + bias with w stored [out, in]: each output is one row of w times x, plus its bias.",
   signature: "x[..., k], w[n, k], bias?[n] -> [..., n]",
+  matrices: ["w"],
   reference({ floats: { x, w, bias }, out, dims: { n, k } }) {
     for (let row = 0; row < out.length / n; row++) {
       for (let j = 0; j < n; j++) {

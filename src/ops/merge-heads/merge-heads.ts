@@ -8,6 +8,7 @@ export const mergeHeads = defineOp<(x: Value) => Value>({
   reference({ floats: { x }, out }) {
     out.set(x);
   },
+  movesNoData: true,
   flops: () => 0,
   samples: [{ dims: { T: 2, H: 3, D: 4 } }],
 });

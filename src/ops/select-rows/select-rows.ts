@@ -5,6 +5,7 @@ export const selectRows = defineOp<(x: Value, indices: Value) => Value>({
   name: "selectRows",
   doc: "Rows of x by index: embedding look-up, and the rows whose logits or values are wanted.",
   signature: "x[n, ...], indices:int[R] -> [R, ...]",
+  matrices: ["x"],
   reference({ floats: { x }, ints: { indices }, out }) {
     const width = out.length / indices.length;
     indices.forEach((index, r) => {

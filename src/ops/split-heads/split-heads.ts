@@ -14,6 +14,7 @@ export const splitHeads = defineOp<(x: Value, attrs: SplitHeadsAttrs) => Value, 
   reference({ floats: { x }, out }) {
     out.set(x);
   },
+  movesNoData: true,
   flops: () => 0,
   samples: [{ dims: { T: 2 }, attrs: { nHeads: 3, headDim: 4 } }],
 });

@@ -1,0 +1,634 @@
+// Written by `npm run gen` from the ops' definitions; change those instead.
+#pragma once
+
+#include "../src/frame.h"
+#include "../src/kernel.h"
+
+namespace golgi {
+
+constexpr int32_t n_opcodes = 29;
+
+/// The activation function of each neuron (SiLU: arXiv:1702.03118; GELU: arXiv:1606.08415).
+/// x[...] -> [...]
+struct ActivateArgs {
+  enum class Fn { silu, gelu, gelu_tanh, relu };
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  Fn fn;
+
+  ActivateArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    out = f.floats_out(w[3]);
+    n_rest = f.size(w[4], w[5]);
+    fn = static_cast<Fn>(f.number(w + 6));
+  }
+};
+
+/// a + b; b is repeated over the leading sizes of a.
+/// a[*, ...], b[...] -> [*, ...]
+struct AddArgs {
+  const float* a;
+  const float* b;
+  float* out;
+  int64_t n_lead;
+  int64_t n_rest;
+
+  AddArgs(const int32_t* w, const Frame& f) {
+    a = f.floats(w[2]);
+    b = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    n_lead = f.size(w[5], w[6]);
+    n_rest = f.size(w[7], w[8]);
+  }
+};
+
+/// Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245) and a sliding window (arXiv:2310.06825).
+/// q[T, H, D], cache:cache[K, D, E], rows:rows -> [T, H, E]
+struct AttentionArgs {
+  const float* q;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  float* scores;  ///< null unless somebody reads it
+  float* pattern;  ///< null unless somebody reads it
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_K;
+  int64_t n_E;
+  double scale;
+  int64_t window;  ///< 0 where absent
+
+  AttentionArgs(const int32_t* w, const Frame& f) {
+    q = f.floats(w[2]);
+    cache = f.cache(w[3]);
+    rows = f.rows(w[4]);
+    out = f.floats_out(w[5]);
+    scores = f.floats_out(w[6]);
+    pattern = f.floats_out(w[7]);
+    n_T = f.size(w[8], w[9]);
+    n_H = f.size(w[10], w[11]);
+    n_D = f.size(w[12], w[13]);
+    n_K = f.size(w[14], w[15]);
+    n_E = f.size(w[16], w[17]);
+    scale = static_cast<double>(f.number(w + 18));
+    window = static_cast<int64_t>(f.number(w + 20));
+  }
+};
+
+/// z = Σ over visible keys of pattern · v.
+/// pattern[H, P], cache:cache[K, D, E], rows:rows -> [T, H, E]
+struct AttentionMixArgs {
+  const float* pattern;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_K;
+  int64_t n_D;
+  int64_t n_E;
+  int64_t n_T;
+  int64_t window;  ///< 0 where absent
+
+  AttentionMixArgs(const int32_t* w, const Frame& f) {
+    pattern = f.floats(w[2]);
+    cache = f.cache(w[3]);
+    rows = f.rows(w[4]);
+    out = f.floats_out(w[5]);
+    n_H = f.size(w[6], w[7]);
+    n_P = f.size(w[8], w[9]);
+    n_K = f.size(w[10], w[11]);
+    n_D = f.size(w[12], w[13]);
+    n_E = f.size(w[14], w[15]);
+    n_T = f.size(w[16], w[17]);
+    window = static_cast<int64_t>(f.number(w + 18));
+  }
+};
+
+/// scale · q · k for each head, row and key visible to the row. Query head h reads key head ⌊h / (H/K)⌋.
+/// q[T, H, D], cache:cache[K, D, E], rows:rows -> [H, P]
+struct AttentionScoresArgs {
+  const float* q;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_K;
+  int64_t n_E;
+  int64_t n_P;
+  double scale;
+  int64_t window;  ///< 0 where absent
+
+  AttentionScoresArgs(const int32_t* w, const Frame& f) {
+    q = f.floats(w[2]);
+    cache = f.cache(w[3]);
+    rows = f.rows(w[4]);
+    out = f.floats_out(w[5]);
+    n_T = f.size(w[6], w[7]);
+    n_H = f.size(w[8], w[9]);
+    n_D = f.size(w[10], w[11]);
+    n_K = f.size(w[12], w[13]);
+    n_E = f.size(w[14], w[15]);
+    n_P = f.size(w[16], w[17]);
+    scale = static_cast<double>(f.number(w + 18));
+    window = static_cast<int64_t>(f.number(w + 20));
+  }
+};
+
+/// Softmax over the keys visible to each row, so that the weights of a row add up to 1.
+/// scores[H, P], rows:rows -> [H, P]
+struct AttentionSoftmaxArgs {
+  const float* scores;
+  const Rows* rows;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t window;  ///< 0 where absent
+
+  AttentionSoftmaxArgs(const int32_t* w, const Frame& f) {
+    scores = f.floats(w[2]);
+    rows = f.rows(w[3]);
+    out = f.floats_out(w[4]);
+    n_H = f.size(w[5], w[6]);
+    n_P = f.size(w[7], w[8]);
+    window = static_cast<int64_t>(f.number(w + 9));
+  }
+};
+
+/// x − mean(x) over the last axis.
+/// x[..., d] -> [..., d]
+struct CenterArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  CenterArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    out = f.floats_out(w[3]);
+    n_rest = f.size(w[4], w[5]);
+    n_d = f.size(w[6], w[7]);
+  }
+};
+
+/// x / divisor, with one divisor for each row.
+/// x[..., d], divisor[..., 1] -> [..., d]
+struct DivideArgs {
+  const float* x;
+  const float* divisor;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  DivideArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    divisor = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    n_rest = f.size(w[5], w[6]);
+    n_d = f.size(w[7], w[8]);
+  }
+};
+
+/// Gated linear unit: fn(gate) · up; SwiGLU with silu, GeGLU with geluTanh (Shazeer 2020, arXiv:2002.05202).
+/// gate[...], up[...] -> [...]
+struct GluArgs {
+  enum class Fn { silu, gelu, gelu_tanh, relu };
+  const float* gate;
+  const float* up;
+  float* out;
+  int64_t n_rest;
+  Fn fn;
+
+  GluArgs(const int32_t* w, const Frame& f) {
+    gate = f.floats(w[2]);
+    up = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    n_rest = f.size(w[5], w[6]);
+    fn = static_cast<Fn>(f.number(w + 7));
+  }
+};
+
+/// The cache with this step's keys and values at their rows' slots. A backend writes in place, since nothing reads the cache from before.
+/// cache:cache[K, D, E], k[T, K, D], v[T, K, E], rows:rows -> out:cache
+struct KvAppendArgs {
+  const Cache* cache;
+  const float* k;
+  const float* v;
+  const Rows* rows;
+  int64_t n_K;
+  int64_t n_D;
+  int64_t n_E;
+  int64_t n_T;
+
+  KvAppendArgs(const int32_t* w, const Frame& f) {
+    cache = f.cache(w[2]);
+    k = f.floats(w[3]);
+    v = f.floats(w[4]);
+    rows = f.rows(w[5]);
+    n_K = f.size(w[7], w[8]);
+    n_D = f.size(w[9], w[10]);
+    n_E = f.size(w[11], w[12]);
+    n_T = f.size(w[13], w[14]);
+  }
+};
+
+/// Layer norm: gain · (x − mean) / √(var + eps) + bias, biased variance (Ba et al. 2016, arXiv:1607.06450).
+/// x[..., d], gain[d], bias[d] -> [..., d]
+struct LayerNormArgs {
+  const float* x;
+  const float* gain;
+  const float* bias;
+  float* out;
+  float* scale;  ///< null unless somebody reads it
+  float* normalized;  ///< null unless somebody reads it
+  int64_t n_rest;
+  int64_t n_d;
+  double eps;
+
+  LayerNormArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    gain = f.floats(w[3]);
+    bias = f.floats(w[4]);
+    out = f.floats_out(w[5]);
+    scale = f.floats_out(w[6]);
+    normalized = f.floats_out(w[7]);
+    n_rest = f.size(w[8], w[9]);
+    n_d = f.size(w[10], w[11]);
+    eps = static_cast<double>(f.number(w + 12));
+  }
+};
+
+/// x · wᵀ + bias with w stored [out, in]: each output is one row of w times x, plus its bias.
+/// x[..., k], w[n, k], bias?[n] -> [..., n]
+struct MatmulArgs {
+  const float* x;
+  const Weight* w;
+  const float* bias;  ///< null where absent
+  float* out;
+  int64_t n_rest;
+  int64_t n_k;
+  int64_t n_n;
+
+  MatmulArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    w = f.weight(w[3]);
+    bias = f.floats(w[4]);
+    out = f.floats_out(w[5]);
+    n_rest = f.size(w[6], w[7]);
+    n_k = f.size(w[8], w[9]);
+    n_n = f.size(w[10], w[11]);
+  }
+};
+
+/// What each head alone adds through the output projection: z of head h times columns [h·D, (h+1)·D) of w.
+/// z[T, H, D], w[n, H*D] -> [T, H, n]
+struct MatmulPerHeadArgs {
+  const float* z;
+  const Weight* w;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_n;
+
+  MatmulPerHeadArgs(const int32_t* w, const Frame& f) {
+    z = f.floats(w[2]);
+    w = f.weight(w[3]);
+    out = f.floats_out(w[4]);
+    n_T = f.size(w[5], w[6]);
+    n_H = f.size(w[7], w[8]);
+    n_D = f.size(w[9], w[10]);
+    n_n = f.size(w[11], w[12]);
+  }
+};
+
+/// a · b, element by element; b is repeated over the leading sizes of a.
+/// a[*, ...], b[...] -> [*, ...]
+struct MulArgs {
+  const float* a;
+  const float* b;
+  float* out;
+  int64_t n_lead;
+  int64_t n_rest;
+
+  MulArgs(const int32_t* w, const Frame& f) {
+    a = f.floats(w[2]);
+    b = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    n_lead = f.size(w[5], w[6]);
+    n_rest = f.size(w[7], w[8]);
+  }
+};
+
+/// Euclidean length √Σx² of each row.
+/// x[..., d] -> [...]
+struct NormArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  NormArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    out = f.floats_out(w[3]);
+    n_rest = f.size(w[4], w[5]);
+    n_d = f.size(w[6], w[7]);
+  }
+};
+
+/// The position of each row in its sequence, for learned position embeddings.
+/// rows:rows -> out:int[T]
+struct PositionsArgs {
+  const Rows* rows;
+  int32_t* out;
+  int64_t n_T;
+
+  PositionsArgs(const int32_t* w, const Frame& f) {
+    rows = f.rows(w[2]);
+    out = f.ints_out(w[3]);
+    n_T = f.size(w[4], w[5]);
+  }
+};
+
+/// √(mean(x²) + eps) over the last axis, the divisor of a norm.
+/// x[..., d] -> [..., 1]
+struct RmsArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+  double eps;
+
+  RmsArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    out = f.floats_out(w[3]);
+    n_rest = f.size(w[4], w[5]);
+    n_d = f.size(w[6], w[7]);
+    eps = static_cast<double>(f.number(w + 8));
+  }
+};
+
+/// Root mean square norm: gain · x / √(mean(x²) + eps) (Zhang & Sennrich 2019, arXiv:1910.07467).
+/// x[..., d], gain[d] -> [..., d]
+struct RmsNormArgs {
+  const float* x;
+  const float* gain;
+  float* out;
+  float* scale;  ///< null unless somebody reads it
+  float* normalized;  ///< null unless somebody reads it
+  int64_t n_rest;
+  int64_t n_d;
+  double eps;
+
+  RmsNormArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    gain = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    scale = f.floats_out(w[5]);
+    normalized = f.floats_out(w[6]);
+    n_rest = f.size(w[7], w[8]);
+    n_d = f.size(w[9], w[10]);
+    eps = static_cast<double>(f.number(w + 11));
+  }
+};
+
+/// Rotary position embedding (Su et al. 2021, arXiv:2104.09864): pair i of a row at position p turns by p · freqs[i].
+/// x[T, H, D], freqs[nVariants, r], rows:rows -> [T, H, D]
+struct RopeArgs {
+  enum class Pairing { half, adjacent };
+  const float* x;
+  const float* freqs;
+  const Rows* rows;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_variants;
+  int64_t n_r;
+  Pairing pairing;
+  double magnitude;
+
+  RopeArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    freqs = f.floats(w[3]);
+    rows = f.rows(w[4]);
+    out = f.floats_out(w[5]);
+    n_T = f.size(w[6], w[7]);
+    n_H = f.size(w[8], w[9]);
+    n_D = f.size(w[10], w[11]);
+    n_variants = f.size(w[12], w[13]);
+    n_r = f.size(w[14], w[15]);
+    pairing = static_cast<Pairing>(f.number(w + 16));
+    magnitude = static_cast<double>(f.number(w + 18));
+  }
+};
+
+/// position · frequency for each pair of dimensions, with the frequencies that the row's sequence uses.
+/// freqs[nVariants, r], rows:rows -> [T, r]
+struct RotaryAnglesArgs {
+  const float* freqs;
+  const Rows* rows;
+  float* out;
+  int64_t n_variants;
+  int64_t n_r;
+  int64_t n_T;
+
+  RotaryAnglesArgs(const int32_t* w, const Frame& f) {
+    freqs = f.floats(w[2]);
+    rows = f.rows(w[3]);
+    out = f.floats_out(w[4]);
+    n_variants = f.size(w[5], w[6]);
+    n_r = f.size(w[7], w[8]);
+    n_T = f.size(w[9], w[10]);
+  }
+};
+
+/// Rotates each of the first r pairs of dimensions by its angle: (a, b) -> (a·cos − b·sin, b·cos + a·sin); dimensions beyond 2r pass.
+/// x[T, H, D], angles[T, r] -> [T, H, D]
+struct RotateArgs {
+  enum class Pairing { half, adjacent };
+  const float* x;
+  const float* angles;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_r;
+  Pairing pairing;
+  double magnitude;
+
+  RotateArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    angles = f.floats(w[3]);
+    out = f.floats_out(w[4]);
+    n_T = f.size(w[5], w[6]);
+    n_H = f.size(w[7], w[8]);
+    n_D = f.size(w[9], w[10]);
+    n_r = f.size(w[11], w[12]);
+    pairing = static_cast<Pairing>(f.number(w + 13));
+    magnitude = static_cast<double>(f.number(w + 15));
+  }
+};
+
+/// Columns of w by index, as rows: column i of a down projection is what neuron i writes to the residual stream.
+/// w[n, k], indices:int[R] -> [R, n]
+struct SelectColumnsArgs {
+  const Weight* w;
+  const int32_t* indices;
+  float* out;
+  int64_t n_n;
+  int64_t n_k;
+  int64_t n_R;
+
+  SelectColumnsArgs(const int32_t* w, const Frame& f) {
+    w = f.weight(w[2]);
+    indices = f.ints(w[3]);
+    out = f.floats_out(w[4]);
+    n_n = f.size(w[5], w[6]);
+    n_k = f.size(w[7], w[8]);
+    n_R = f.size(w[9], w[10]);
+  }
+};
+
+/// Scores or weights of selected rows only, each with its own visible keys.
+/// x[H, P], rows:rows, indices:int[R] -> [H, Q]
+struct SelectPairsArgs {
+  const float* x;
+  const Rows* rows;
+  const int32_t* indices;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_R;
+  int64_t n_Q;
+  int64_t window;  ///< 0 where absent
+
+  SelectPairsArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    rows = f.rows(w[3]);
+    indices = f.ints(w[4]);
+    out = f.floats_out(w[5]);
+    n_H = f.size(w[6], w[7]);
+    n_P = f.size(w[8], w[9]);
+    n_R = f.size(w[10], w[11]);
+    n_Q = f.size(w[12], w[13]);
+    window = static_cast<int64_t>(f.number(w + 14));
+  }
+};
+
+/// Rows of x by index: embedding look-up, and the rows whose logits or values are wanted.
+/// x[n, ...], indices:int[R] -> [R, ...]
+struct SelectRowsArgs {
+  const Weight* x;
+  const int32_t* indices;
+  float* out;
+  int64_t n_n;
+  int64_t n_rest;
+  int64_t n_R;
+
+  SelectRowsArgs(const int32_t* w, const Frame& f) {
+    x = f.weight(w[2]);
+    indices = f.ints(w[3]);
+    out = f.floats_out(w[4]);
+    n_n = f.size(w[5], w[6]);
+    n_rest = f.size(w[7], w[8]);
+    n_R = f.size(w[9], w[10]);
+  }
+};
+
+/// exp(x) / Σ exp(x) over the last axis.
+/// x[..., n] -> [..., n]
+struct SoftmaxArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_n;
+
+  SoftmaxArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    out = f.floats_out(w[3]);
+    n_rest = f.size(w[4], w[5]);
+    n_n = f.size(w[6], w[7]);
+  }
+};
+
+/// The k largest entries of the last axis in descending order, ties to the lowest index; k must not exceed the axis.
+/// x[..., n] -> values[..., k], indices:int[..., k]
+struct TopKArgs {
+  const float* x;
+  float* values;
+  int32_t* indices;
+  int64_t n_rest;
+  int64_t n_n;
+  int64_t k;
+
+  TopKArgs(const int32_t* w, const Frame& f) {
+    x = f.floats(w[2]);
+    values = f.floats_out(w[3]);
+    indices = f.ints_out(w[4]);
+    n_rest = f.size(w[5], w[6]);
+    n_n = f.size(w[7], w[8]);
+    k = static_cast<int64_t>(f.number(w + 9));
+  }
+};
+
+/// The k keys that each row of each head attends to most, by position; a row that sees fewer has weight 0 and key −1 there.
+/// pattern[H, P], rows:rows -> weights[H, T, k], keys:int[H, T, k]
+struct TopKeysArgs {
+  const float* pattern;
+  const Rows* rows;
+  float* weights;
+  int32_t* keys;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_T;
+  int64_t k;
+  int64_t window;  ///< 0 where absent
+
+  TopKeysArgs(const int32_t* w, const Frame& f) {
+    pattern = f.floats(w[2]);
+    rows = f.rows(w[3]);
+    weights = f.floats_out(w[4]);
+    keys = f.ints_out(w[5]);
+    n_H = f.size(w[6], w[7]);
+    n_P = f.size(w[8], w[9]);
+    n_T = f.size(w[10], w[11]);
+    k = static_cast<int64_t>(f.number(w + 12));
+    window = static_cast<int64_t>(f.number(w + 14));
+  }
+};
+
+}  // namespace golgi
+
+#define GOLGI_KERNELS(X) \
+  X(0, activate, ActivateArgs) \
+  X(1, add, AddArgs) \
+  X(2, attention, AttentionArgs) \
+  X(3, attention_mix, AttentionMixArgs) \
+  X(4, attention_scores, AttentionScoresArgs) \
+  X(5, attention_softmax, AttentionSoftmaxArgs) \
+  X(6, center, CenterArgs) \
+  X(7, divide, DivideArgs) \
+  X(8, glu, GluArgs) \
+  X(9, kv_append, KvAppendArgs) \
+  X(10, layer_norm, LayerNormArgs) \
+  X(11, matmul, MatmulArgs) \
+  X(12, matmul_per_head, MatmulPerHeadArgs) \
+  X(14, mul, MulArgs) \
+  X(15, norm, NormArgs) \
+  X(16, positions, PositionsArgs) \
+  X(17, rms, RmsArgs) \
+  X(18, rms_norm, RmsNormArgs) \
+  X(19, rope, RopeArgs) \
+  X(20, rotary_angles, RotaryAnglesArgs) \
+  X(21, rotate, RotateArgs) \
+  X(22, select_columns, SelectColumnsArgs) \
+  X(23, select_pairs, SelectPairsArgs) \
+  X(24, select_rows, SelectRowsArgs) \
+  X(25, softmax, SoftmaxArgs) \
+  X(27, top_k, TopKArgs) \
+  X(28, top_keys, TopKeysArgs)
