@@ -1,16 +1,9 @@
-import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
-import {
-  CheckpointError,
-  ConfigError,
-  describeConfig,
-  describeModel,
-  type ModelInfo,
-  open,
-  printTape,
-} from "../index.ts";
+import { type Command, Option } from "commander";
+import { openFile } from "../files.ts";
+import { ConfigError, describeConfig, describeModel, type ModelInfo, open, printTape } from "../index.ts";
 import { type ModelFlags, withModel } from "./options.ts";
 import { renderInfo } from "./render-info.ts";
+import { terminalWidth } from "./terminal.ts";
 
 interface InfoFlags extends ModelFlags {
   readonly json?: true;
@@ -23,23 +16,28 @@ export function addInfoCommand(program: Command): void {
     .description("Sizes, counts and cost of a model, from its files or from a config.json alone.")
     .argument("[model]", "a model's directory or file, or a config.json; --model unless given");
   withModel(command)
-    .option("--tape", "print the model as a tensor program")
+    .addOption(new Option("--tape", "print the model as a tensor program").conflicts("json"))
     .option("--json", "print one JSON object")
-    .action((path: string | undefined, flags: InfoFlags) => run(path ?? flags.model, flags));
+    .action((path: string | undefined, flags: InfoFlags) => {
+      if (path !== undefined && command.getOptionValueSource("model") === "cli") {
+        command.error("error: name one model, either as the argument or with --model");
+      }
+      return run(path ?? flags.model, flags);
+    });
 }
 
-async function run(path: string, { backend, ignore, json, tape: printsTape }: InfoFlags): Promise<void> {
-  const info = path.endsWith(".json") ? await fromConfig(path, ignore) : await fromModel(path, { backend, ignore });
+async function run(path: string, { ignore, json, tape: printsTape }: InfoFlags): Promise<void> {
+  const info = path.endsWith(".json") ? await fromConfig(path, ignore) : await fromModel(path, ignore);
   if (printsTape) {
     process.stdout.write(`${printTape(info.tape)}\n`);
     return;
   }
   const { tape: _tape, ...numbers } = info;
-  process.stdout.write(`${json ? JSON.stringify(numbers) : renderInfo(path, info)}\n`);
+  process.stdout.write(`${json ? JSON.stringify(numbers) : renderInfo(path, info, terminalWidth())}\n`);
 }
 
-async function fromModel(path: string, options: { backend: string; ignore?: string[] }): Promise<ModelInfo> {
-  const model = await open(path, options);
+async function fromModel(path: string, ignore: readonly string[] | undefined): Promise<ModelInfo> {
+  const model = await open(path, { ignore });
   try {
     return describeModel(model);
   } finally {
@@ -47,15 +45,15 @@ async function fromModel(path: string, options: { backend: string; ignore?: stri
   }
 }
 
-async function fromConfig(path: string, ignore: string[] | undefined): Promise<ModelInfo> {
-  const text = await readFile(path, "utf8").catch((cause) => {
-    throw new CheckpointError("checkpoint.missing", { path, expected: "the file must be readable", cause });
-  });
+async function fromConfig(path: string, ignore: readonly string[] | undefined): Promise<ModelInfo> {
+  const source = await openFile(path);
+  const bytes = await source.read(0, source.sizeBytes).finally(() => source.close());
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new ConfigError("config.value", { path, expected: "must be JSON", got: `${cause}`, cause });
+    const got = (cause as Error).message;
+    throw new ConfigError("config.value", { path, expected: "must be JSON in UTF-8", got, cause });
   }
   return describeConfig(json, path, ignore);
 }

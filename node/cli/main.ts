@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
-import { GolgiError } from "../index.ts";
+import { type ErrorCode, GolgiError } from "../index.ts";
 import { addInfoCommand } from "./info-command.ts";
 import { packageRoot } from "./options.ts";
 import { addRunCommand } from "./run-command.ts";
@@ -19,6 +20,12 @@ Examples:
   golgi info ./my-model                   sizes and cost; a config.json will do
 `;
 
+/** What an error's own remedy, which speaks to programs, is on the command line. */
+const REMEDIES: Partial<Record<ErrorCode, string>> = {
+  "config.key": "On the command line that is --ignore <name>, once for each.",
+  "checkpoint.unused": "On the command line that is --ignore <name>, once for each.",
+};
+
 /** Runs the command line and gives the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
@@ -26,11 +33,15 @@ export async function main(args: readonly string[]): Promise<number> {
   process.once("SIGINT", onInterrupt);
   // A reader that has seen enough (`| head`) closes the pipe; that is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : FAILED));
+  const program = commandLine(interrupt.signal);
   try {
-    await commandLine(interrupt.signal).parseAsync(args as string[], { from: "user" });
+    await program.parseAsync(args as string[], { from: "user" });
     return 0;
   } catch (error) {
-    return report(error, args.includes("--debug"));
+    return report(
+      error,
+      [program, ...program.commands].some((command) => command.opts().debug),
+    );
   } finally {
     process.off("SIGINT", onInterrupt);
   }
@@ -41,15 +52,20 @@ class Interrupted extends Error {}
 function commandLine(signal: AbortSignal): Command {
   const program = new Command("golgi")
     .description("Run language models, and see every neuron, head and layer while they run.")
-    .version(version(), "-v, --version")
-    .option("--debug", "show where an error was raised")
+    .version(version(), "-v, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
     .addHelpText("after", EXAMPLES)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "golgi: ")) })
     .showHelpAfterError("(golgi --help shows what there is)")
     .exitOverride();
   addRunCommand(program, signal);
   addTraceCommand(program, signal);
   addInfoCommand(program);
-  for (const command of program.commands) command.exitOverride().option("--debug", "show where an error was raised");
+  for (const command of program.commands) {
+    command.showHelpAfterError(`(golgi ${command.name()} --help shows what it takes)`);
+  }
+  for (const command of [program, ...program.commands]) command.option("--debug", "show where an error was raised");
   return program;
 }
 
@@ -61,12 +77,15 @@ function version(): string {
 function report(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
   if (error instanceof Interrupted) {
-    process.stdout.write("\n");
+    process.stderr.write("golgi: interrupted\n");
     return INTERRUPTED;
   }
-  const known = error instanceof GolgiError;
-  const text = known && !debug ? `golgi: ${error.message}` : ((error as Error).stack ?? `${error}`);
-  process.stderr.write(`${text}\n`);
-  if (!known) process.stderr.write("This is a defect in golgi: please report it with the lines above.\n");
+  if (error instanceof GolgiError) {
+    const remedy = REMEDIES[error.code];
+    process.stderr.write(`golgi: ${error.message}${remedy === undefined ? "" : ` ${remedy}`}\n`);
+    if (debug) process.stderr.write(`${inspect(error)}\n`);
+    return error.code === "request.option" ? USAGE : FAILED;
+  }
+  process.stderr.write(`${inspect(error)}\nThis is a defect in golgi: please report it with the lines above.\n`);
   return FAILED;
 }

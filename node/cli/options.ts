@@ -1,16 +1,16 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 
 /** What the commands that open a model have in common. */
 export interface ModelFlags {
   readonly model: string;
-  readonly backend: string;
   readonly ignore?: string[];
 }
 
 export interface GenerationFlags extends ModelFlags {
+  readonly backend: string;
   readonly maxTokens: number;
   readonly temperature: number;
   readonly seed?: number;
@@ -18,17 +18,18 @@ export interface GenerationFlags extends ModelFlags {
 }
 
 export function withModel(command: Command): Command {
+  const model = new Option("-m, --model <path>", "a model's directory, or its safetensors file");
   return command
-    .option("-m, --model <path>", "directory or safetensors file of a model", defaultModel())
-    .option("--backend <name>", "what computes: reference", "reference")
-    .option("--ignore <name...>", "config keys and tensors to leave out though golgi does not know them");
+    .addOption(model.default(defaultModel(), "stories260K, which comes with golgi"))
+    .option("--ignore <name>", "leave out a config key or tensor that golgi does not know; may be repeated", collect);
 }
 
 export function withGeneration(command: Command, maxTokens: number): Command {
   return withModel(command)
+    .option("--backend <name>", "what computes: reference", "reference")
     .option("-n, --max-tokens <n>", "most tokens to generate", positiveInteger, maxTokens)
     .option("-t, --temperature <x>", "0 takes the likeliest token; higher draws more freely", nonNegative, 0)
-    .option("--seed <n>", "makes drawing repeatable", wholeNumber)
+    .option("--seed <n>", "makes drawing repeatable", seed)
     .option("--json", "print one JSON object");
 }
 
@@ -44,19 +45,32 @@ export function packageRoot(): string {
   return folder;
 }
 
-export function wholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
-  return Number(text);
+/** One name for each mention of an option; a list after one mention would swallow the prompt. */
+function collect(name: string, names: readonly string[] = []): string[] {
+  return [...names, name];
 }
 
-export function positiveInteger(text: string): number {
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError("It must be a whole number.");
+  return value;
+}
+
+function positiveInteger(text: string): number {
   const value = wholeNumber(text);
   if (value < 1) throw new InvalidArgumentError("It must be at least 1.");
   return value;
 }
 
+function seed(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 2 ** 32) throw new InvalidArgumentError("It must be less than 2^32.");
+  return value;
+}
+
 function nonNegative(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("It must be a number from 0 up.");
+  const isNumber = text.trim() !== "" && Number.isFinite(value) && value >= 0;
+  if (!isNumber) throw new InvalidArgumentError("It must be a number from 0 up.");
   return value;
 }

@@ -1,14 +1,14 @@
 import { formatBytes, type ModelInfo } from "../index.ts";
-import { padEnd, paint } from "./terminal.ts";
+import { labelled, paint } from "./terminal.ts";
 
-/** A model's numbers as a list of labelled lines. */
-export function renderInfo(path: string, info: ModelInfo): string {
+/** A model's numbers as a list of labelled lines of at most `width` columns; the path stays whole. */
+export function renderInfo(path: string, info: ModelInfo, width: number): string {
   const { architecture, config, counts, weightBytes, cacheBytesPerToken, perToken, ignored } = info;
   const { nHeads, nKvHeads, headDim, dModel, dFf, vocabSize, contextLength } = config;
   const shared = nKvHeads === nHeads ? "" : `, ${nKvHeads} key-value heads`;
   const lines: [string, string][] = [
     ["architecture", architecture],
-    ["parameters", `${count(counts.parameters)} (${short(counts.parameters)})`],
+    ["parameters", counts.parameters < 1000 ? count(counts.parameters) : inWords(counts.parameters)],
     ["layers", `${counts.layers}, width ${count(dModel)}`],
     ["heads", `${count(counts.heads)} (${nHeads} a layer of size ${headDim}${shared})`],
     ["neurons", `${count(counts.neurons)} (${count(dFf)} a layer)`],
@@ -23,14 +23,16 @@ export function renderInfo(path: string, info: ModelInfo): string {
       nCached === 0 ? "first token" : `token ${count(nCached + 1)}`,
       `${short(flops)}FLOP, reads ${formatBytes(perTokenBytes(info, nCached, weightElements))}`,
     ]),
-    ...ignored.map(({ name, reason }): [string, string] => ["left out", `${name}: ${reason}`]),
+    ...leftOut(ignored).map((text): [string, string] => ["left out", text]),
   ];
-  return [paint("bold", path), ...lines.map(([label, text]) => `${paint("dim", padEnd(label, 14))}${text}`)].join("\n");
+  const labelWidth = 2 + Math.max(...lines.map(([label]) => label.length));
+  const list = lines.map(([label, text]) => labelled(paint("dim", label), text, labelWidth, width));
+  return [paint("bold", path), ...list].join("\n");
 }
 
 function weights({ stored, bits16, bits32 }: ModelInfo["weightBytes"]): string {
   const plain = `${formatBytes(bits16)} at 16 bits, ${formatBytes(bits32)} at 32 bits`;
-  return stored === undefined ? plain : `${formatBytes(stored)} as stored (${plain})`;
+  return stored === undefined ? plain : `${formatBytes(stored)} stored (${plain})`;
 }
 
 /** Weights as stored (at 16 bits where only the config is known) and the cached keys and values. */
@@ -40,14 +42,34 @@ function perTokenBytes(info: ModelInfo, nCached: number, weightElements: number)
   return weightElements * elementBytes + nCached * cacheBytesPerToken;
 }
 
+/** Most names that are listed for one reason; every layer may have its own. */
+const MAX_NAMES = 3;
+
+/** What is left out, one text for each reason. */
+function leftOut(ignored: ModelInfo["ignored"]): string[] {
+  const byReason = Map.groupBy(ignored, ({ reason }) => reason);
+  return Array.from(byReason, ([reason, things]) => {
+    const names = things.slice(0, MAX_NAMES).map(({ name }) => name);
+    const nMore = things.length - names.length;
+    return `${names.join(", ")}${nMore > 0 ? ` and ${count(nMore)} more` : ""}: ${reason}`;
+  });
+}
+
 function count(n: number): string {
   return n.toLocaleString("en-US");
 }
 
-/** 8.03 G, 124 M. */
+/** 8,030,261,248 (8.03 billion). */
+function inWords(n: number): string {
+  const format = { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 3 } as const;
+  return `${count(n)} (${n.toLocaleString("en-US", format)})`;
+}
+
+/** 15.0 G, 124 M. */
 function short(n: number): string {
-  const units = ["", "k", "M", "G", "T"];
-  let [value, unit] = [n, 0];
+  const units = ["", "k", "M", "G", "T", "P"];
+  // Rounded first, lest 999.9 k becomes 1000 k.
+  let [value, unit] = [Number(n.toPrecision(3)), 0];
   while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-  return `${value.toPrecision(3)} ${units[unit]}`;
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
 }

@@ -1,6 +1,18 @@
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import type { ModelConfig, Trace, TraceLayer, TracePrediction } from "../index.ts";
-import { asManyAsFit, bar, padEnd, padStart, paint, quoteToken, type Style, wrap } from "./terminal.ts";
+import {
+  asManyAsFit,
+  bar,
+  clip,
+  labelled,
+  padEnd,
+  padStart,
+  paint,
+  printable,
+  quoteToken,
+  type Style,
+  wrap,
+} from "./terminal.ts";
 
 export interface TraceHeader {
   readonly name: string;
@@ -9,43 +21,53 @@ export interface TraceHeader {
   readonly config: ModelConfig;
 }
 
-/** Width of the column with the layers' names. */
+/** Widths of the columns that do not depend on the terminal's: a layer's name, what a line is about, a length. */
 const LABEL = 7;
+const TOPIC = 9;
+const RESIDUAL = 9;
+
+/** What stands in each column, for those who see it for the first time. */
+const LEGEND: readonly (readonly [string, string])[] = [
+  ["next", "what the residual stream would predict here (logit lens)"],
+  ["attention, MLP", "length of what each added to the residual stream"],
+  ["residual", "length of the residual stream itself"],
+  ["neurons", "largest values here, and the tokens that each pushes towards"],
+  [
+    "heads",
+    "strongest attention in the whole text, token that looks → token it looks at; itself and the first token left out",
+  ],
+];
 
 /** A trace as lines of at most `width` columns: the text, then the stack from bottom to top. */
 export function renderTrace(header: TraceHeader, trace: Trace, width: number): string {
-  const columns = layOut(width);
-  const longest = Math.max(...trace.layers.flatMap(({ lengths: { attention, mlp } }) => [attention, mlp]));
-  const at = quoteToken(trace.tokens[trace.position].text);
-  const about = `The stack at token ${trace.position}, ${at}, from bottom to top`;
+  const layout = layOut(trace, width);
+  const { position, tokens, embed } = trace;
+  const where = `The stack at token ${position}, ${quoteToken(tokens[position].text)}, from bottom to top`;
   return [
-    title(header),
+    clip(title(header), width),
     "",
     paintText(trace, width),
     "",
-    paint("bold", about),
-    paint("dim", headings(columns)),
-    row("embed", trace.embed.predictions, "", "", trace.embed.length, columns),
-    ...trace.layers.flatMap((layer) => renderLayer(layer, longest, columns, width)),
+    paint("bold", clip(where, width)),
+    paint("dim", headings(layout)),
+    row("embed", embed.predictions, ["", ""], embed.length, layout),
+    ...trace.layers.flatMap((layer) => renderLayer(layer, layout)),
     "",
-    outcome(trace),
-    paint("dim", wrap(LEGEND, width)),
+    wrap(outcome(trace), width),
+    "",
+    ...LEGEND.map(([term, meaning]) => paint("dim", labelled(term, meaning, LABEL + TOPIC, width))),
   ].join("\n");
 }
-
-const LEGEND =
-  "next: what the residual stream would predict here (logit lens). attention, MLP: length of what each added to the " +
-  "residual stream. neurons: largest values at this token, and the tokens that each pushes towards. heads: strongest " +
-  "attention edges of the whole text, from the token that looks to the one it looks at.";
 
 function title({ name, architecture, backend, config }: TraceHeader): string {
   const { nLayers, nHeads, dFf } = config;
   const sizes = `${nLayers} layers of ${nHeads} heads and ${dFf} neurons`;
-  return `${paint("bold", basename(name))}  ${paint("dim", `${architecture}, ${sizes}, ${backend} backend`)}`;
+  return `${paint("bold", basename(resolve(name)))}  ${paint("dim", `${architecture}, ${sizes}, ${backend} backend`)}`;
 }
 
 /** The prompt in bold, and what the model wrote. */
-function paintText({ prompt, text }: Trace, width: number): string {
+function paintText(trace: Trace, width: number): string {
+  const [prompt, text] = [printable(trace.prompt), printable(trace.text)];
   const lines = wrap(prompt + text, width);
   // Wrapping changes white space only, so the prompt ends after as many other characters as it has.
   let left = prompt.replaceAll(/\s/g, "").length;
@@ -61,51 +83,84 @@ function paintLines(style: Style, text: string): string {
     .join("\n");
 }
 
-interface Columns {
+interface Layout {
+  readonly width: number;
+  /** Width of the column with the predictions. */
   readonly predictions: number;
-  readonly bar: number;
+  /** Width of the attention's and of the MLP's column. */
+  readonly part: number;
+  /** The longest of what the parts added, for which a bar is full. */
+  readonly longest: number;
+  readonly figures: (length: number) => string;
+  readonly residualFigures: (length: number) => string;
 }
 
-/** Shares out what the label, the numbers and the gaps leave. */
-function layOut(width: number): Columns {
-  const free = width - LABEL - 9;
-  const barWidth = Math.max(10, Math.floor(free / 5));
-  return { predictions: free - 2 * barWidth, bar: barWidth };
+/** Shares out what the fixed columns leave. */
+function layOut({ embed, layers }: Trace, width: number): Layout {
+  const longest = Math.max(...layers.flatMap(({ lengths: { attention, mlp } }) => [attention, mlp]));
+  const longestResidual = Math.max(embed.length, ...layers.map(({ lengths }) => lengths.residual));
+  const free = width - LABEL - RESIDUAL;
+  const part = width < 60 ? 7 : Math.max(12, Math.floor(free / 5));
+  return {
+    width,
+    predictions: free - 2 * part,
+    part,
+    longest,
+    figures: figuresUpTo(longest),
+    residualFigures: figuresUpTo(longestResidual),
+  };
 }
 
-function headings({ predictions, bar: barWidth }: Columns): string {
-  const cells = [padEnd("", LABEL), padEnd("next", predictions), padEnd("attention", barWidth)];
-  return `${cells.join("")}${padEnd("MLP", barWidth)}${padStart("residual", 9)}`;
+/** Writes numbers with as many decimals as keep the largest within five characters, so that they stand in line. */
+function figuresUpTo(largest: number): (value: number) => string {
+  const nDigits = Math.round(largest).toString().length;
+  if (nDigits > 5) return (value) => value.toExponential(0);
+  const nDecimals = Math.min(2, Math.max(0, 4 - nDigits));
+  return (value) => value.toFixed(nDecimals);
+}
+
+function headings({ predictions, part }: Layout): string {
+  const parts = ["attention", "MLP"].map((name) => padEnd(clip(name, part - 1), part)).join("");
+  return `${padEnd("", LABEL)}${padEnd("next", predictions)}${parts}${padStart("residual", RESIDUAL)}`;
 }
 
 function row(
   label: string,
   predictions: readonly TracePrediction[],
-  attention: string,
-  mlp: string,
+  parts: readonly [attention: string, mlp: string],
   residual: number,
-  columns: Columns,
+  layout: Layout,
 ): string {
+  const shown = predictions.filter(({ probability }, rank) => rank === 0 || probability >= SMALLEST_SHARE);
   const next = asManyAsFit(
-    predictions.map((p) => `${paint("cyan", quoteToken(p.text))} ${percent(p.probability)}`),
-    columns.predictions - 2,
+    shown.map(({ text, probability }) => `${paint("cyan", quoteToken(text))} ${percent(probability)}`),
+    layout.predictions - 2,
   );
-  const bars = padEnd(attention, columns.bar) + padEnd(mlp, columns.bar);
-  return `${paint("bold", padEnd(label, LABEL))}${padEnd(next, columns.predictions)}${bars}${padStart(residual.toFixed(2), 9)}`;
+  const cells = [padEnd(next, layout.predictions), ...parts.map((part) => padEnd(part, layout.part))].join("");
+  return `${paint("bold", padEnd(label, LABEL))}${cells}${padStart(layout.residualFigures(residual), RESIDUAL)}`;
 }
 
-function renderLayer(layer: TraceLayer, longest: number, columns: Columns, width: number): string[] {
-  const measure = (length: number, color: Style): string =>
-    `${paint(color, bar(length / longest, columns.bar - 7))} ${length.toFixed(2)}`;
-  const { attention, mlp, residual } = layer.lengths;
-  const detail = (name: string, items: readonly string[]): string =>
-    `${" ".repeat(LABEL)}${paint("dim", padEnd(name, 9))}${asManyAsFit(items, width - LABEL - 9)}`;
+function renderLayer({ layer, predictions, lengths, neurons, edges }: TraceLayer, layout: Layout): string[] {
+  const { attention, mlp, residual } = lengths;
+  const parts = [measure(attention, "magenta", layout), measure(mlp, "yellow", layout)] as const;
   return [
-    row(`L${layer.layer}`, layer.predictions, measure(attention, "magenta"), measure(mlp, "yellow"), residual, columns),
-    detail("neurons", layer.neurons.map(neuronItem)),
+    row(`L${layer}`, predictions, parts, residual, layout),
+    detail("neurons", neurons.map(neuronItem), layout),
     // The same words in several places are one line's worth.
-    detail("heads", [...new Set(layer.edges.map(edgeItem))]),
+    detail("heads", [...new Set(edges.map(edgeItem))], layout),
   ];
+}
+
+/** A length as a bar and in figures. */
+function measure(length: number, color: Style, { part, longest, figures }: Layout): string {
+  const text = figures(length);
+  const barWidth = Math.max(0, part - figures(longest).length - 2);
+  return `${paint(color, bar(length / longest, barWidth))} ${text}`;
+}
+
+function detail(topic: string, items: readonly string[], { width }: Layout): string {
+  const shown = items.length === 0 ? paint("dim", "none") : asManyAsFit(items, width - LABEL - TOPIC);
+  return `${padEnd("", LABEL)}${paint("dim", padEnd(topic, TOPIC))}${shown}`;
 }
 
 function neuronItem({ neuron, value, promotes }: TraceLayer["neurons"][number]): string {
@@ -119,15 +174,24 @@ function edgeItem({ head, fromText, toText, weight }: TraceLayer["edges"][number
 }
 
 /** What really came after the token looked at. */
-function outcome({ tokens, position, layers }: Trace): string {
+function outcome({ tokens, nPromptTokens, position, layers }: Trace): string {
   const next = tokens[position + 1];
   const likeliest = layers.at(-1)?.predictions[0];
-  if (next === undefined || likeliest === undefined) return paint("dim", "Nothing was generated after this token.");
-  const agreed = next.token === likeliest.token ? "as the last layer predicted" : "drawn or given";
-  return `Next came ${paint("cyan", quoteToken(next.text))}, ${agreed}.`;
+  if (next === undefined || likeliest === undefined) return "Nothing came after this token.";
+  const came = `${position + 1 < nPromptTokens ? "The prompt goes on with" : "Next came"} ${paintToken(next.text)}`;
+  return next.token === likeliest.token
+    ? `${came}, as the last layer predicted.`
+    : `${came}; the last layer's likeliest was ${paintToken(likeliest.text)}.`;
 }
 
+function paintToken(text: string): string {
+  return paint("cyan", quoteToken(text));
+}
+
+/** Below this, a percentage has nothing but zeros to show. */
+const SMALLEST_SHARE = 0.0005;
+
 function percent(share: number): string {
-  const value = 100 * share;
-  return `${value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(value >= 1 ? 0 : 1)}%`;
+  if (share > 0 && share < SMALLEST_SHARE) return "<0.1%";
+  return `${(100 * share).toFixed(share >= 0.0095 || share === 0 ? 0 : 1)}%`;
 }
