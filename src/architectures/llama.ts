@@ -49,7 +49,7 @@ export const llama = defineArchitecture({
       dModel,
       nLayers: r.layerCount("num_hidden_layers"),
       nHeads,
-      nKvHeads: r.size("num_key_value_heads", nHeads),
+      nKvHeads: r.size("num_key_value_heads", modelType === "mistral" ? 8 : nHeads),
       headDim,
       dFf: r.size("intermediate_size"),
       contextLength,

@@ -49,7 +49,7 @@ export const qwen2 = defineArchitecture({
       dModel,
       nLayers,
       nHeads,
-      nKvHeads: r.size("num_key_value_heads", nHeads),
+      nKvHeads: r.size("num_key_value_heads", 32),
       headDim,
       dFf: r.size("intermediate_size"),
       contextLength,

@@ -50,7 +50,7 @@ export const qwen3 = defineArchitecture({
       dModel,
       nLayers,
       nHeads,
-      nKvHeads: r.size("num_key_value_heads", nHeads),
+      nKvHeads: r.size("num_key_value_heads", 32),
       headDim,
       dFf: r.size("intermediate_size"),
       contextLength,

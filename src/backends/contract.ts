@@ -11,6 +11,8 @@ export interface Backend {
   readonly name: string;
   /** Whether the backend has the op itself; a composite that it has not is expanded. */
   supports(op: Op): boolean;
+  /** Inner points of a composite that the backend's kernel can store without computing anything else. */
+  taps(op: Op): readonly string[];
   /** Takes a model's weights into use; reads nothing yet. */
   load(weights: LoadedWeights): Engine;
 }

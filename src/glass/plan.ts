@@ -3,7 +3,8 @@ import type { CatalogEntry } from "../points/catalog.ts";
 import { buildDerived, inputLeaf, pointValue, sourcesOf, weightLeaf } from "../points/derive.ts";
 import type { Positions } from "../points/read-spec.ts";
 import { extendTape, input } from "../tape/builder.ts";
-import { expand, prune, withOutputs } from "../tape/rewrite.ts";
+import type { Op } from "../tape/op.ts";
+import { expand, prune, tap, withOutputs } from "../tape/rewrite.ts";
 import type { Tape } from "../tape/tape.ts";
 import { type Node, parseSymbol, type Value } from "../tape/value.ts";
 
@@ -61,16 +62,23 @@ export interface GlassRequest {
 }
 
 /**
- * Rewrites a model's tape so that reads are outputs. Composites are expanded only where an inner point is asked for,
- * derived points are added only where they are read, and whatever no output needs is dropped.
+ * Rewrites a model's tape so that reads are outputs. An inner point of a composite is a tap where `taps` says that
+ * the backend's kernel can store it; otherwise that one composite is expanded. Derived points are added only where they are read, and whatever no output needs is dropped.
  */
-export function planGlass(model: Tape, unembed: (resid: Value) => Value, request: GlassRequest): GlassPlan {
+export function planGlass(
+  model: Tape,
+  unembed: (resid: Value) => Value,
+  taps: (op: Op) => readonly string[],
+  request: GlassRequest,
+): GlassPlan {
   const { reads, derived, logits, keepsState } = request;
   const needed = new Set([
     ...reads.flatMap(({ entry }) => sourcesOf(entry.row, entry.layer)),
     ...(derived?.points ?? []),
   ]);
-  const tape = expand(model, (node) => hasInnerPoint(node, needed));
+  const tappable = (node: Node): string[] => innerPoints(node, needed).filter((name) => taps(node.op).includes(name));
+  const tapped = tap(model, tappable);
+  const tape = expand(tapped, (node) => innerPoints(node, needed).some((name) => !node.taps.has(name)));
   const selections = new Map<string, Selection>();
   const inputs = new Map<string, Value>();
   const rowsAt = (positions: Positions, path = "view"): Value => {
@@ -127,6 +135,8 @@ export function raggedWindow(value: Value): { readonly window?: number } | undef
   return undefined;
 }
 
-function hasInnerPoint({ op, scope }: Node, needed: ReadonlySet<string>): boolean {
-  return op.kind === "composite" && op.innerPoints.some((name) => needed.has(scope === "" ? name : `${scope}.${name}`));
+/** The inner points of a node that are asked for. */
+function innerPoints({ op, scope }: Node, needed: ReadonlySet<string>): string[] {
+  if (op.kind !== "composite") return [];
+  return op.innerPoints.filter((name) => needed.has(scope === "" ? name : `${scope}.${name}`));
 }

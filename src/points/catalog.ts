@@ -1,6 +1,6 @@
 import { PointError, suggest } from "../errors.ts";
 import type { Op } from "../tape/op.ts";
-import { expand } from "../tape/rewrite.ts";
+import { expand, tap } from "../tape/rewrite.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Dim, Shape } from "../tape/value.ts";
 import { derivePoint, sourcesOf } from "./derive.ts";
@@ -24,6 +24,12 @@ export interface CatalogEntry extends Point {
   readonly layer: number | undefined;
 }
 
+/** What a backend runs itself, and what it can store on the side. */
+interface Kernels {
+  supports(op: Op): boolean;
+  taps(op: Op): readonly string[];
+}
+
 /** All points of a model, in the order in which they are computed. */
 export class PointCatalog {
   readonly entries: readonly CatalogEntry[];
@@ -31,12 +37,15 @@ export class PointCatalog {
   readonly #nLayers: number;
   readonly #absent: Readonly<Record<string, string>>;
 
-  /** `absent`: points of the vocabulary that the family lacks, with the reason. `supports`: what the backend runs. */
-  constructor(tape: Tape, nLayers: number, absent: Readonly<Record<string, string>>, supports: (op: Op) => boolean) {
+  /** `absent`: points of the vocabulary that the family lacks, with the reason. */
+  constructor(tape: Tape, nLayers: number, absent: Readonly<Record<string, string>>, kernels: Kernels) {
     this.#nLayers = nLayers;
     this.#absent = absent;
     const full = expand(tape);
-    const run = expand(tape, (node) => !supports(node.op));
+    const run = tap(
+      expand(tape, (node) => !kernels.supports(node.op)),
+      (node) => kernels.taps(node.op),
+    );
     this.entries = instances(nLayers).flatMap(({ row, layer }): CatalogEntry[] => {
       const name = atLayer(row.name, layer);
       const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);

@@ -2,6 +2,7 @@ import type { Engine, Program } from "../backends/contract.ts";
 import { RequestError } from "../errors.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
+import type { Op } from "../tape/op.ts";
 import { Rows } from "../tape/rows.ts";
 import type { StepInputs } from "../tape/sizes.ts";
 import type { Tape } from "../tape/tape.ts";
@@ -30,6 +31,8 @@ export interface Append {
 export interface ExecutorModel {
   readonly tape: Tape;
   readonly unembed: (resid: Value) => Value;
+  /** Inner points that the backend's kernels can store on the side. */
+  readonly taps: (op: Op) => readonly string[];
   readonly engine: Engine;
   readonly precision: Precision;
   readonly vocabSize: number;
@@ -137,8 +140,8 @@ export class Executor {
     const key = JSON.stringify([logits !== "none", points, derived?.key, keepsState]);
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
-    const { tape, unembed, engine } = this.#model;
-    const plan = planGlass(tape, unembed, { logits: logits !== "none", reads, derived, keepsState });
+    const { tape, unembed, taps, engine } = this.#model;
+    const plan = planGlass(tape, unembed, taps, { logits: logits !== "none", reads, derived, keepsState });
     const compiled = { plan, program: engine.compile(plan.tape) };
     if (this.#programs.size >= MAX_PROGRAMS) this.#programs.delete(this.#programs.keys().next().value ?? "");
     this.#programs.set(key, compiled);

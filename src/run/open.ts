@@ -61,6 +61,7 @@ export async function openModel(
     );
     const ignored: IgnoredTensors[] = [...architecture.ignoredTensors, ...ignore.map(exactly)];
     const bindings = bindWeights(namedWeights(tree), checkpoint, { prefix: architecture.prefix, ignored });
+    checkIgnored(ignore, [...ignoredKeys, ...bindings.ignored.map(({ tensor }) => tensor)]);
     const modelTape = new ModelTape(architecture, config, tree);
     const engine = backend.load({ bindings: bindings.weights, checkpoint, precision, host });
     const { tape } = modelTape;
@@ -71,8 +72,15 @@ export async function openModel(
       modelTape,
       bindings,
       checkpoint,
-      catalog: new PointCatalog(tape, config.nLayers, architecture.absentPoints, (op) => backend.supports(op)),
-      executor: new Executor({ tape, unembed: (resid) => modelTape.unembed(resid), engine, precision, ...config }),
+      catalog: new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend),
+      executor: new Executor({
+        tape,
+        unembed: (resid) => modelTape.unembed(resid),
+        taps: (op) => backend.taps(op),
+        engine,
+        precision,
+        ...config,
+      }),
       tokenizer,
       eosTokens,
       backend: backend.name,
@@ -95,6 +103,18 @@ function findBackend(name: string, backends: readonly Backend[]): Backend {
     path: `backend ${name}`,
     expected: "the backend must be available here",
     got: `only ${backends.map((b) => b.name).join(", ")}`,
+  });
+}
+
+/** A name that leaves nothing out is a mistake. */
+function checkIgnored(ignore: readonly string[], found: readonly string[]): void {
+  const idle = ignore.find((name) => !found.includes(name));
+  if (idle === undefined) return;
+  throw new RequestError("request.option", {
+    path: `open: ignore "${idle}"`,
+    expected: "each name must be a key of config.json or a tensor that the model does not use",
+    got: "neither",
+    remedy: "Drop it.",
   });
 }
 

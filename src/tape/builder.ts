@@ -1,5 +1,5 @@
 import { TapeError } from "../errors.ts";
-import type { Op } from "./op.ts";
+import type { Composite, Op } from "./op.ts";
 import { bindDims, describeInputs, shapeOf } from "./signature.ts";
 import type { Tape } from "./tape.ts";
 import type { Attrs, Dim, Leaf, Node, Shape, Value, ValueType } from "./value.ts";
@@ -101,14 +101,55 @@ export function pathOf(name: string): string {
 
 /** Adds one node; all checks of shapes, types and attributes happen here. */
 export function emit(op: Op, inputs: readonly (Value | undefined)[], attrs: Attrs): readonly Value[] {
-  const b = current();
-  const node = makeNode(op, inputs, attrs, b.scope);
-  b.nodes.push(node);
+  const node = makeNode(op, inputs, attrs, current().scope);
+  current().nodes.push(node);
   return node.outputs;
 }
 
+/** As `emit`, with inner values of a composite as taps, which get their points' names. */
+export function emitTapped(
+  op: Composite,
+  inputs: readonly (Value | undefined)[],
+  attrs: Attrs,
+  innerNames: readonly string[],
+): Node {
+  const { scope } = current();
+  const decomposed = buildTape(op.name, () => ({ out: atScope(scope, () => decompose(op, inputs, attrs)) }));
+  const taps = new Map<string, Value>();
+  const node = makeNode(op, inputs, attrs, scope, taps);
+  for (const name of innerNames) {
+    const inner = decomposed.points.get(pathOf(name)) as Value;
+    taps.set(name, point(name, { type: inner.type, shape: inner.shape, from: node }));
+  }
+  current().nodes.push(node);
+  return node;
+}
+
+/** The ops that define a composite, added to the tape. */
+export function decompose(op: Composite, inputs: readonly (Value | undefined)[], attrs: Attrs): Value {
+  const named: Record<string, Value> = {};
+  op.signature.inputs.forEach((slot, i) => {
+    const value = inputs[i];
+    if (value !== undefined) named[slot.name] = value;
+  });
+  return op.decompose(named, attrs);
+}
+
+/** The value of a point that the tape being built has. */
+export function namedValue(name: string): Value | undefined {
+  return current().points.get(pathOf(name));
+}
+
+const NO_TAPS: ReadonlyMap<string, Value> = new Map();
+
 /** A checked node that is not yet part of a tape. */
-export function makeNode(op: Op, inputs: readonly (Value | undefined)[], attrs: Attrs, scope: string): Node {
+export function makeNode(
+  op: Op,
+  inputs: readonly (Value | undefined)[],
+  attrs: Attrs,
+  scope: string,
+  taps: ReadonlyMap<string, Value> = NO_TAPS,
+): Node {
   const where = scope === "" ? op.name : `${scope} (${op.name})`;
   checkAttrs(op, attrs, where);
   const dims = bindDims(op.signature, inputs, attrs, where);
@@ -117,7 +158,7 @@ export function makeNode(op: Op, inputs: readonly (Value | undefined)[], attrs: 
     throw new TapeError("tape.shape", { path: where, expected: broken, got: describeInputs(op.signature, inputs) });
   }
   const outputs: Value[] = [];
-  const node: Node = { op, inputs, attrs, scope, outputs };
+  const node: Node = { op, inputs, attrs, scope, outputs, taps };
   for (const slot of op.signature.outputs) {
     const cache = slot.type === "cache" ? inputs.find((value) => value?.type === "cache") : undefined;
     outputs.push({ type: slot.type, shape: cache?.shape ?? shapeOf(slot, dims, where), from: node });

@@ -55,6 +55,8 @@ interface OpBase {
   readonly doc: string;
   readonly signature: Signature;
   readonly attrs: Readonly<Record<string, AttrKind>>;
+  /** Inputs that a kernel takes as a matrix in the format in which it is stored, rather than as numbers. */
+  readonly matrices: readonly string[];
   /** The invariant on sizes that is broken though the signature fits; sizes that a step fills in are left out. */
   readonly sizeError: (dims: Readonly<Record<string, number>>) => string | undefined;
   readonly samples: readonly Sample[];
@@ -66,6 +68,8 @@ export interface Primitive extends OpBase {
   reference(args: ReferenceArgs<Attrs>): void;
   /** `dims` as in ReferenceArgs. */
   cost(dims: Readonly<Record<string, number>>, attrs: Attrs): Cost;
+  /** True for an op whose result is its input in another shape. */
+  readonly movesNoData: boolean;
   /** True for the op that writes this step's keys and values into the cache it is given. */
   readonly writesCache: boolean;
 }

@@ -5,16 +5,20 @@ import { isLeaf, type Node, type Value } from "./value.ts";
 /** A tape as text, one node a line: `%3 = matmul(%2, blocks.0.attn.wQ)  [T, 64]  # blocks.0.attn.q`. */
 export function printTape(tape: Tape): string {
   const numbers = new Map<Value, string>();
-  for (const node of tape.nodes) for (const value of node.outputs) numbers.set(value, `%${numbers.size}`);
+  for (const node of tape.nodes) {
+    for (const value of [...node.outputs, ...node.taps.values()]) numbers.set(value, `%${numbers.size}`);
+  }
   const nameOf = (value: Value): string => (isLeaf(value.from) ? value.from.name : (numbers.get(value) ?? "?"));
   const names = new Map<Value, string[]>();
   for (const [name, value] of tape.points) names.set(value, [...(names.get(value) ?? []), name]);
 
   const nodes = tape.nodes.map((node): Line => {
     const args = node.inputs.flatMap((value) => (value === undefined ? [] : [nameOf(value)]));
-    const left = `${node.outputs.map(nameOf).join(", ")} = ${node.op.name}(${args.join(", ")})${printAttrs(node)}`;
+    const taps = [...node.taps].map(([name, value]) => ` ${name}:${nameOf(value)}`).join("");
+    const left = `${node.outputs.map(nameOf).join(", ")}${taps} = ${node.op.name}(${args.join(", ")})${printAttrs(node)}`;
     const shape = node.outputs.map((value) => (value.type === "cache" ? "cache" : formatShape(value.shape))).join(", ");
-    const labels = [...node.outputs.flatMap((value) => names.get(value) ?? []), ...innerNames(node)];
+    const values = [...node.outputs, ...node.taps.values()];
+    const labels = [...values.flatMap((value) => names.get(value) ?? []), ...innerNames(node)];
     return [left, shape, labels.join(" ")];
   });
   const leaves = leavesOf(tape).map(
@@ -50,5 +54,7 @@ function printAttrs(node: Node): string {
 /** Inner points of a composite, in brackets: they exist only where they are read. */
 function innerNames(node: Node): string[] {
   if (node.op.kind !== "composite") return [];
-  return node.op.innerPoints.map((name) => `(${node.scope === "" ? name : `${node.scope}.${name}`})`);
+  return node.op.innerPoints
+    .filter((name) => !node.taps.has(name))
+    .map((name) => `(${node.scope === "" ? name : `${node.scope}.${name}`})`);
 }

@@ -1,4 +1,4 @@
-import { atScope, buildTape, emit, extendTape, keepState } from "./builder.ts";
+import { atScope, buildTape, decompose, emit, emitTapped, extendTape, keepState, namedValue } from "./builder.ts";
 import type { Composite } from "./op.ts";
 import type { Tape } from "./tape.ts";
 import { isLeaf, type Node, type Value } from "./value.ts";
@@ -12,17 +12,44 @@ export function expand(tape: Tape, which: (node: Node) => boolean = () => true):
 }
 
 function expandOnce(tape: Tape, selected: (node: Node) => boolean): Tape {
+  return rebuild(tape, (node, inputs) => {
+    if (!selected(node)) return copyNode(node, inputs);
+    const outputs = [decompose(node.op as Composite, inputs, node.attrs)];
+    const taps = [...node.taps.keys()].map((name): [string, Value] => [name, namedValue(name) as Value]);
+    return { outputs, taps: new Map(taps) };
+  });
+}
+
+/**
+ * Asks kernels for inner points of their composites on the side: `which` gives the inner names for a node. The values
+ * are named, and everything else is computed as before.
+ */
+export function tap(tape: Tape, which: (node: Node) => readonly string[]): Tape {
+  return rebuild(tape, (node, inputs) => {
+    const names = node.op.kind === "composite" ? which(node) : [];
+    return names.length === 0 ? copyNode(node, inputs) : emitTapped(node.op as Composite, inputs, node.attrs, names);
+  });
+}
+
+type Inputs = readonly (Value | undefined)[];
+
+function copyNode(node: Node, inputs: Inputs): Pick<Node, "outputs" | "taps"> {
+  if (node.taps.size > 0) return emitTapped(node.op as Composite, inputs, node.attrs, [...node.taps.keys()]);
+  return { outputs: emit(node.op, inputs, node.attrs), taps: new Map() };
+}
+
+/** The tape with each node as `make` builds it from its new inputs, in the node's own scope. */
+function rebuild(tape: Tape, make: (node: Node, inputs: Inputs) => Pick<Node, "outputs" | "taps">): Tape {
   const now = new Map<Value, Value>();
   const mapped = (value: Value): Value => now.get(value) ?? value;
   const inner = buildTape(tape.name, () => {
     for (const node of tape.nodes) {
       const inputs = node.inputs.map((value) => value && mapped(value));
-      const outputs = atScope(node.scope, () =>
-        selected(node) ? [decompose(node.op as Composite, inputs, node.attrs)] : emit(node.op, inputs, node.attrs),
-      );
+      const made = atScope(node.scope, () => make(node, inputs));
       node.outputs.forEach((value, i) => {
-        now.set(value, outputs[i]);
+        now.set(value, made.outputs[i]);
       });
+      for (const [name, value] of node.taps) now.set(value, made.taps.get(name) as Value);
     }
     for (const [name, value] of tape.state) keepState(name, mapped(value));
     return mapValues(tape.outputs, mapped);
@@ -31,15 +58,6 @@ function expandOnce(tape: Tape, selected: (node: Node) => boolean): Tape {
   const points = new Map([...tape.points].map(([name, value]) => [name, mapped(value)]));
   for (const [name, value] of inner.points) points.set(name, value);
   return { ...inner, points };
-}
-
-function decompose(op: Composite, inputs: readonly (Value | undefined)[], attrs: Node["attrs"]): Value {
-  const named: Record<string, Value> = {};
-  op.signature.inputs.forEach((slot, i) => {
-    const value = inputs[i];
-    if (value !== undefined) named[slot.name] = value;
-  });
-  return op.decompose(named, attrs);
 }
 
 function mapValues(values: ReadonlyMap<string, Value>, map: (value: Value) => Value): Record<string, Value> {

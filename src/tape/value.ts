@@ -26,6 +26,8 @@ export interface Node {
   readonly attrs: Attrs;
   readonly scope: string;
   readonly outputs: readonly Value[];
+  /** Inner values of a composite that its kernel is to store on the side, by their inner names. */
+  readonly taps: ReadonlyMap<string, Value>;
 }
 
 export type Attrs = Readonly<Record<string, number | string | undefined>>;

@@ -27,6 +27,7 @@ export function verify(tape: Tape): void {
       }
       made.add(value);
     });
+    for (const value of node.taps.values()) made.add(value);
   }
   for (const [kind, values] of [
     ["output", tape.outputs],

@@ -14,12 +14,10 @@ export function randomFloats(random: () => number, length: number): Float32Array
   return Float32Array.from({ length }, () => 4 * random() - 2);
 }
 
-/** The items in random order (Fisher and Yates). */
+/** The items in random order. */
 export function shuffled<T>(random: () => number, items: readonly T[]): T[] {
-  const order = [...items];
-  for (let i = order.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
-  return order;
+  return items
+    .map((item) => [random(), item] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, item]) => item);
 }

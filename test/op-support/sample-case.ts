@@ -1,4 +1,4 @@
-/** Turns a sample of an op into something to run: a tape around the op, random inputs, and the steps before it. */
+/** Turns a sample of an op into something to run: a tape around the op, random inputs, and the step before it. */
 
 import type { NamedTensor } from "../../src/checkpoint/write-safetensors.ts";
 import { attentionMix, attentionScores, attentionSoftmax, kvAppend, selectRows } from "../../src/ops/index.ts";
@@ -12,92 +12,155 @@ import { randomFloats, randomFrom, shuffled } from "./random.ts";
 import type { TestStep } from "./steps.ts";
 
 export interface SampleCase {
-  /** The op's results under the names of its signature; of a cache, what attention reads from it. */
+  /** Gives the op's results under the names of its signature; of a cache, what attention reads from it. */
   readonly tape: Tape;
   readonly weights: readonly NamedTensor[];
-  /** What earlier steps leave in the cache, then the step with the op itself. */
+  /** What leaves earlier keys in the cache, where there are any, then the step with the op itself. */
   readonly steps: readonly TestStep[];
-  /** The shape that each of the op's own results must have, from the sample's sizes alone. */
+  /** The shape that each result must have, from the sample's sizes alone. */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
 }
 
-/** Selection of all rows in their order, which turns a weight into a value of the step. */
-const ALL_ROWS = "R8";
-const INDICES = "R1";
+type Sizes = Readonly<Record<string, number>>;
 
 export function sampleCase(op: Op, sample: Sample, seed: number): SampleCase {
-  const built = new CaseBuilder(op, sample, seed);
-  const tape = buildTape(op.name, () => built.outputs());
-  const ints = { [ALL_ROWS]: range(built.nRows), [INDICES]: built.indices() };
-  const steps: TestStep[] = [{ tape, sequences: built.sequences, ints }];
-  const earlier = built.sequences
-    .filter(({ start }) => start > 0)
-    .map((sequence) => ({ ...sequence, start: 0, nRows: sequence.start }));
-  if (earlier.length > 0 && built.usesCache) {
-    const nRows = earlier.reduce((sum, sequence) => sum + sequence.nRows, 0);
-    const fill = buildTape("fill", () => built.fill(nRows));
-    steps.unshift({ tape: fill, sequences: earlier, ints: { [ALL_ROWS]: range(nRows) } });
+  const random = randomFrom(seed);
+  const sequences = pagedSequences(sample, random);
+  const visible = visibleKeys(sample);
+  const indices = indicesFor(sample, visible.length, random);
+  const Q = sum(indices.map((row) => visible[row] ?? 0));
+  const sizes = { K: 1, D: 3, E: 1, T: visible.length, P: sum(visible), Q, ...sample.attrs, ...sample.dims } as Sizes;
+
+  const inputs = new Inputs(sizes, sample, random);
+  const tape = buildTape(op.name, () => results(op, sample, inputs));
+  const steps: TestStep[] = [{ tape, sequences, ints: { allRows: range(visible.length), R1: indices } }];
+  const earlier = sequences.filter(({ start }) => start > 0).map((s) => ({ ...s, start: 0, nRows: s.start }));
+  if (earlier.length > 0) {
+    const nRows = sum(earlier.map((sequence) => sequence.nRows));
+    const fill = buildTape("fill", () => {
+      keepState("cache", inputs.append(nRows));
+      return {};
+    });
+    steps.unshift({ tape: fill, sequences: earlier, ints: { allRows: range(nRows) } });
   }
-  return { tape, weights: built.weights, steps, shapes: built.shapes() };
+  const shaped = op.signature.outputs.filter(({ type }) => type !== "cache");
+  const shapes = new Map(shaped.map(({ name, dims = [] }) => [name, concrete(dims, sizes)]));
+  return { tape, weights: inputs.weights, steps, shapes };
 }
 
-class CaseBuilder {
+function results(op: Op, sample: Sample, inputs: Inputs): Record<string, Value> {
+  const writesCache = op.kind === "primitive" && op.writesCache;
+  const given = op.signature.inputs.map((slot) => {
+    if (sample.without?.includes(slot.name)) return undefined;
+    return slot.type === "cache" && writesCache ? inputs.emptyCache() : inputs.of(slot);
+  });
+  const values = emit(op, given, sample.attrs ?? {});
+  const named = op.signature.outputs.map(({ name, type }, i) => {
+    const value = values[i] as Value;
+    return type === "cache" ? inputs.observe(value) : { [name]: value };
+  });
+  return Object.assign({}, ...named);
+}
+
+/** Makes an op's inputs while a tape is built. */
+class Inputs {
   readonly weights: NamedTensor[] = [];
-  readonly sequences: readonly RowSequence[];
-  readonly nRows: number;
-  readonly #op: Op;
+  readonly #sizes: Sizes;
   readonly #sample: Sample;
-  readonly #sizes: Readonly<Record<string, number>>;
   readonly #random: () => number;
   readonly #rows = input("rows", "rows");
+  readonly #allRows = input("allRows", "int", ["T"]);
   #cache: Value | undefined;
 
-  constructor(op: Op, sample: Sample, seed: number) {
-    const random = randomFrom(seed);
-    this.#op = op;
+  constructor(sizes: Sizes, sample: Sample, random: () => number) {
+    this.#sizes = sizes;
     this.#sample = sample;
     this.#random = random;
-    this.sequences = pagedSequences(sample, random);
-    this.nRows = this.sequences.reduce((sum, { nRows }) => sum + nRows, 0);
-    const attrs = Object.entries(sample.attrs ?? {}).filter(([, value]) => typeof value === "number");
-    this.#sizes = { ...Object.fromEntries(attrs), ...this.#rowSizes(), ...sample.dims };
   }
 
-  get usesCache(): boolean {
-    return this.#cache !== undefined;
+  of({ type, dims = [] }: Slot): Value {
+    const { rows, attrs } = this.#sample;
+    if (type === "rows") return this.#rows;
+    if (type === "int") return input("R1", "int", ["R1"]);
+    if (type === "cache") return this.#filledCache();
+    if (dims.includes("P")) return this.#scores("H", this.#filledCache(), attrs?.window as number | undefined);
+    if (rows !== undefined && dims[0] === "T") return this.#ofRows(dims.slice(1));
+    return this.#weight(concrete(dims, this.#sizes));
   }
 
-  outputs(): Record<string, Value> {
-    const { inputs, outputs } = this.#op.signature;
-    const given = inputs.map((slot) => (this.#sample.without?.includes(slot.name) ? undefined : this.#input(slot)));
-    const results = emit(this.#op, given, this.#sample.attrs ?? {});
-    const named: Record<string, Value> = {};
-    for (const [i, { name, type }] of outputs.entries()) {
-      if (type === "cache") Object.assign(named, this.#observeCache(results[i]!));
-      else named[name] = results[i]!;
-    }
-    return named;
+  emptyCache(): Value {
+    const [K, D, E] = concrete(["K", "D", "E"], this.#sizes) as [number, number, number];
+    return cacheLeaf("cache", [K, D, E]);
   }
 
-  fill(nRows: number): Record<string, Value> {
-    this.#append(cacheLeaf("cache", this.#cacheShape()), nRows, "earlier");
-    return {};
+  /** The cache with a random key and value for each row of the step. */
+  append(nRows = this.#sizes.T): Value {
+    return kvAppend(this.emptyCache(), this.#ofRows(["K", "D"], nRows), this.#ofRows(["K", "E"], nRows), this.#rows);
   }
 
-  /** An index that fits whatever is indexed. */
-  indices(): number[] {
-    const { dims, rows } = this.#sample;
-    const sizes = Object.entries(dims).filter(([name]) => name !== "R");
-    const bound = rows === undefined ? Math.min(...sizes.map(([, size]) => size)) : this.nRows;
-    return Array.from({ length: dims.R ?? 0 }, () => Math.floor(this.#random() * bound));
+  /** Results that depend on all keys, and on all values, of a cache. */
+  observe(cache: Value): Record<string, Value> {
+    const keys = this.#scores("K", cache, undefined);
+    return { keys, values: attentionMix(attentionSoftmax(keys, this.#rows, {}), cache, this.#rows, {}) };
   }
 
-  shapes(): Map<string, readonly number[]> {
-    const indices = this.#sample.rows === undefined ? [] : this.indicesUsed;
-    const sizes = { ...this.#sizes, Q: indices.reduce((sum, row) => sum + this.#visible()[row]!, 0) };
-    const floatsAndInts = this.#op.signature.outputs.filter(({ type }) => type !== "cache");
-    return new Map(floatsAndInts.map(({ name, dims }) => [name, shapeUnder(dims ?? [], sizes)]));
+  #filledCache(): Value {
+    this.#cache ??= this.append();
+    return this.#cache;
   }
 
-  indicesUsed: readonly number[] = [];
+  #scores(heads: string, cache: Value, window: number | undefined): Value {
+    return attentionScores(this.#ofRows([heads, "D"]), cache, this.#rows, { scale: 1, window });
+  }
+
+  /** A value [T, ...] that a step computes, unlike a weight. */
+  #ofRows(dims: readonly string[], nRows = this.#sizes.T): Value {
+    return selectRows(this.#weight([nRows ?? 0, ...concrete(dims, this.#sizes)]), this.#allRows);
+  }
+
+  #weight(shape: readonly number[]): Value {
+    const name = `w${this.weights.length}`;
+    const length = shape.reduce((product, size) => product * size, 1);
+    this.weights.push({ name, shape, data: randomFloats(this.#random, length) });
+    return weight(name, shape);
+  }
+}
+
+/** Sequences whose pages lie in the cache in random order, with unused pages between them. */
+function pagedSequences({ rows = [], dims }: Sample, random: () => number): RowSequence[] {
+  const nPages = rows.map(({ start, nRows }) => Math.ceil((start + nRows) / PAGE_SIZE));
+  const pages = shuffled(random, range(sum(nPages) + 2));
+  return rows.map(({ start, nRows }, i) => {
+    return { pages: pages.splice(0, nPages[i]), start, nRows, ropeVariant: i % (dims.nVariants ?? 1) };
+  });
+}
+
+/** How many keys each row sees. */
+function visibleKeys({ rows = [], attrs }: Sample): number[] {
+  const window = Number(attrs?.window ?? Number.POSITIVE_INFINITY);
+  return rows.flatMap(({ start, nRows }) => range(nRows).map((i) => Math.min(start + i + 1, window)));
+}
+
+/** Random indices that fit whatever is indexed: rows of the step, or either axis of a table. */
+function indicesFor({ rows, dims }: Sample, nRows: number, random: () => number): number[] {
+  const sizes = Object.entries(dims).flatMap(([name, size]) => (name === "R" ? [] : [size]));
+  const bound = rows === undefined ? Math.min(...sizes) : nRows;
+  return Array.from({ length: dims.R ?? 0 }, () => Math.floor(random() * bound));
+}
+
+/** A shape of a signature in numbers; a list that the sample gives no size for is empty. */
+function concrete(dims: readonly string[], sizes: Sizes): number[] {
+  return dims.flatMap((dim) => {
+    if (dim === "..." || dim === "*") return sizes[dim] ?? [];
+    const factors = dim.split("*").map((name) => (/^\d+$/.test(name) ? Number(name) : (sizes[name] ?? Number.NaN)));
+    return factors.reduce((product, size) => product * size, 1);
+  });
+}
+
+function range(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, n) => total + n, 0);
 }

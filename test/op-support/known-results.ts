@@ -1,0 +1,363 @@
+/** Results of ops that can be checked in one's head, as data. */
+
+import * as ops from "../../src/ops/index.ts";
+import { cacheLeaf, constant, input } from "../../src/tape/builder.ts";
+import type { RowSequence } from "../../src/tape/rows.ts";
+import type { Value } from "../../src/tape/value.ts";
+
+export interface KnownResult {
+  readonly promise: string;
+  readonly build: () => Value | readonly Value[];
+  /** The elements of each result. */
+  readonly expected: readonly (readonly number[])[];
+  readonly sequences?: readonly RowSequence[];
+  readonly ints?: Readonly<Record<string, readonly number[]>>;
+}
+
+const { NaN: NAN, NEGATIVE_INFINITY: MINUS_INFINITY } = Number;
+const QUARTER_TURN = Math.PI / 2;
+
+function given(shape: readonly number[], ...data: number[]): Value {
+  return constant("given", Float64Array.from(data), shape);
+}
+
+function row(...data: number[]): Value {
+  return given([1, data.length], ...data);
+}
+
+/** A value with one block of `shape` for each row of the step. */
+function ofRows(shape: readonly number[], ...data: number[]): Value {
+  const nRows = data.length / shape.reduce((product, size) => product * size, 1);
+  return ops.selectRows(given([nRows, ...shape], ...data), input("allRows", "int", ["T"]));
+}
+
+const rows = (): Value => input("rows", "rows");
+const selection = (): Value => input("R1", "int", ["R1"]);
+
+/** One sequence of three tokens. */
+const three = {
+  sequences: [{ pages: [0], start: 0, nRows: 3, ropeVariant: 0 }],
+  ints: { allRows: [0, 1, 2], R1: [2, 0] },
+};
+
+/** A cache of one head with one dimension: keys 1, 2, 3 and values 3, 5, 10. */
+function threeKeys(): Value {
+  return ops.kvAppend(cacheLeaf("cache", [1, 1, 1]), ofRows([1, 1], 1, 2, 3), ofRows([1, 1], 3, 5, 10), rows());
+}
+
+/** The scores of three rows over the keys that each sees: [1], [1, 2], [1, 2, 3] where there is no window. */
+function threeScores(window?: number): Value {
+  return ops.attentionScores(ofRows([1, 1], 2, 2, 2), threeKeys(), rows(), { scale: 0.5, window });
+}
+
+/** Equal scores. */
+function noScores(cache: Value, window?: number): Value {
+  return ops.attentionScores(ofRows([1, 1], 0, 0, 0), cache, rows(), { scale: 1, window });
+}
+
+const elementwise: readonly KnownResult[] = [
+  {
+    promise: "add repeats b over the leading sizes of a",
+    build: () => ops.add(given([2, 2], 1, 2, 3, 4), given([2], 10, 20)),
+    expected: [[11, 22, 13, 24]],
+  },
+  {
+    promise: "mul repeats b over the leading sizes of a",
+    build: () => ops.mul(given([2, 2], 1, 2, 3, 4), given([2], 10, 20)),
+    expected: [[10, 40, 30, 80]],
+  },
+  { promise: "mul takes one number for all", build: () => ops.mul(row(1, -2), given([], -1)), expected: [[-1, 2]] },
+  {
+    promise: "divide has one divisor for each row",
+    build: () => ops.divide(given([2, 2], 2, 4, 9, 3), given([2, 1], 2, 3)),
+    expected: [[1, 2, 3, 1]],
+  },
+  {
+    promise: "relu keeps what is positive",
+    build: () => ops.activate(row(-2, 0, 3), { fn: "relu" }),
+    expected: [[0, 0, 3]],
+  },
+  {
+    promise: "silu is x · sigmoid(x), also where the exponential overflows",
+    build: () => ops.activate(row(-1000, -3, -1, 0, 1, 3, 1000), { fn: "silu" }),
+    expected: [[0, -0.14227761953270035, -0.2689414213699951, 0, 0.7310585786300049, 2.8577223804672998, 1000]],
+  },
+  {
+    promise: "gelu is x times the normal distribution's share below x",
+    build: () => ops.activate(row(-30, -3, -1, 0, 0.5, 1, 3, 30), { fn: "gelu" }),
+    expected: [
+      [
+        0, -0.004049694094890287, -0.15865525393145707, 0, 0.34573123063700656, 0.8413447460685429, 2.99595030590511,
+        30,
+      ],
+    ],
+  },
+  {
+    promise: "geluTanh is the approximation by tanh",
+    build: () => ops.activate(row(-30, -3, -1, 0, 0.5, 1, 3, 30), { fn: "geluTanh" }),
+    expected: [
+      [
+        0, -0.0036373920817729943, -0.15880800939172324, 0, 0.34571400982514394, 0.8411919906082768, 2.996362607918227,
+        30,
+      ],
+    ],
+  },
+  {
+    promise: "glu multiplies the activated gate with the other branch",
+    build: () => ops.glu(row(2, -1), row(3, 5), { fn: "relu" }),
+    expected: [[6, 0]],
+  },
+];
+
+const reductions: readonly KnownResult[] = [
+  { promise: "center takes the mean away", build: () => ops.center(row(1, 2, 6)), expected: [[-2, -1, 3]] },
+  {
+    promise: "norm is the length of each row",
+    build: () => ops.norm(given([2, 2], 3, 4, 0, 0)),
+    expected: [[5, 0]],
+  },
+  {
+    promise: "rms adds eps inside the root",
+    build: () => ops.rms(row(3, 4), { eps: 3.5 }),
+    expected: [[4]],
+  },
+  {
+    promise: "rmsNorm divides by the root mean square, then multiplies by the gain",
+    build: () => ops.rmsNorm(row(3, 4), given([2], 1, 2), { eps: 3.5 }),
+    expected: [[0.75, 2]],
+  },
+  {
+    promise: "layerNorm takes the mean away first and adds the bias last",
+    build: () => ops.layerNorm(row(1, 3), given([2], 2, 4), given([2], 10, 20), { eps: 3 }),
+    expected: [[9, 22]],
+  },
+  {
+    promise: "softmax of equal scores is uniform, however large they are",
+    build: () => ops.softmax(given([2, 4], 7, 7, 7, 7, 1e4, 1e4, 1e4, 1e4)),
+    expected: [Array(8).fill(0.25)],
+  },
+  {
+    promise: "softmax is in proportion to the exponentials",
+    build: () => ops.softmax(given([2, 2], 0, Math.log(3), MINUS_INFINITY, 5)),
+    expected: [[0.25, 0.75, 0, 1]],
+  },
+  {
+    promise: "topK breaks ties by the lowest index",
+    build: () => ops.topK(given([2, 4], 1, 3, 3, 2, 0, 0, 0, 0), { k: 3 }),
+    expected: [
+      [3, 3, 2, 0, 0, 0],
+      [1, 2, 3, 0, 1, 2],
+    ],
+  },
+  {
+    promise: "topK puts NaN last, behind minus infinity",
+    build: () => ops.topK(row(NAN, MINUS_INFINITY, NAN, 5), { k: 4 }),
+    expected: [
+      [5, MINUS_INFINITY, NAN, NAN],
+      [3, 1, 0, 2],
+    ],
+  },
+];
+
+const products: readonly KnownResult[] = [
+  {
+    promise: "matmul takes weights as [out, in]",
+    build: () => ops.matmul(given([2, 2], 1, 2, 10, 0), given([2, 2], 3, 4, 5, 6)),
+    expected: [[11, 17, 30, 50]],
+  },
+  {
+    promise: "matmul adds a bias to each output",
+    build: () => ops.matmul(row(1, 2), given([2, 2], 3, 4, 5, 6), given([2], 100, 200)),
+    expected: [[111, 217]],
+  },
+  {
+    promise: "matmulPerHead gives each head its own columns of the weights",
+    build: () => ops.matmulPerHead(given([1, 2, 2], 1, 2, 3, 4), given([2, 4], 10, 1, 100, 1000, 1, 1, 1, 1)),
+    expected: [[12, 3, 4300, 7]],
+  },
+];
+
+const moves: readonly KnownResult[] = [
+  {
+    promise: "splitHeads and mergeHeads keep the order of the elements",
+    build: () => {
+      const split = ops.splitHeads(given([1, 6], 1, 2, 3, 4, 5, 6), { nHeads: 3, headDim: 2 });
+      return [split, ops.mergeHeads(split)];
+    },
+    expected: [
+      [1, 2, 3, 4, 5, 6],
+      [1, 2, 3, 4, 5, 6],
+    ],
+  },
+  {
+    promise: "selectRows takes rows in the order of the indices",
+    build: () => ops.selectRows(given([3, 2], 1, 2, 3, 4, 5, 6), selection()),
+    ints: { R1: [2, 0, 2] },
+    expected: [[5, 6, 1, 2, 5, 6]],
+  },
+  {
+    promise: "selectColumns gives columns as rows",
+    build: () => ops.selectColumns(given([2, 3], 1, 2, 3, 4, 5, 6), selection()),
+    ints: { R1: [2, 0] },
+    expected: [[3, 6, 1, 4]],
+  },
+  {
+    promise: "positions count on from the cached keys of each sequence",
+    build: () => ops.positions(rows()),
+    sequences: [
+      { pages: [0], start: 2, nRows: 2, ropeVariant: 0 },
+      { pages: [1], start: 0, nRows: 1, ropeVariant: 0 },
+    ],
+    expected: [[2, 3, 0]],
+  },
+];
+
+const rotations: readonly KnownResult[] = [
+  {
+    promise: "rotate by a quarter turn pairs the two halves of a head",
+    build: () => ops.rotate(given([1, 1, 4], 1, 2, 3, 4), row(QUARTER_TURN, QUARTER_TURN), rotation("half")),
+    expected: [[-3, -4, 1, 2]],
+  },
+  {
+    promise: "rotate by a quarter turn pairs neighbours where adjacent",
+    build: () => ops.rotate(given([1, 1, 4], 1, 2, 3, 4), row(QUARTER_TURN, QUARTER_TURN), rotation("adjacent")),
+    expected: [[-2, 1, -4, 3]],
+  },
+  {
+    promise: "rotate leaves dimensions beyond the pairs, and applies the magnitude to the pairs alone",
+    build: () => ops.rotate(given([1, 1, 4], 1, 2, 3, 4), row(QUARTER_TURN), { pairing: "half", magnitude: 2 }),
+    expected: [[-4, 2, 3, 4]],
+  },
+  {
+    promise: "rotaryAngles multiply position and frequency, with each sequence's own frequencies",
+    build: () => ops.rotaryAngles(given([2, 2], 1, 0.5, 10, 100), rows()),
+    sequences: [
+      { pages: [0], start: 2, nRows: 2, ropeVariant: 0 },
+      { pages: [1], start: 1, nRows: 1, ropeVariant: 1 },
+    ],
+    expected: [[2, 1, 3, 1.5, 10, 100]],
+  },
+  {
+    promise: "rope turns every head of a row by its position",
+    build: () => ops.rope(ofRows([1, 2], 1, 2, 1, 2, 1, 2), given([1, 1], QUARTER_TURN), rows(), rotation("half")),
+    ...three,
+    expected: [[1, 2, -2, 1, -1, -2]],
+  },
+  {
+    promise: "rope applies the magnitude, also where nothing turns",
+    build: () => ops.rope(ofRows([1, 2], 1, 2), given([1, 1], 1), rows(), { pairing: "half", magnitude: 2 }),
+    sequences: [{ pages: [0], start: 0, nRows: 1, ropeVariant: 0 }],
+    ints: { allRows: [0] },
+    expected: [[2, 4]],
+  },
+];
+
+function rotation(pairing: "half" | "adjacent") {
+  return { pairing, magnitude: 1 };
+}
+
+const attention: readonly KnownResult[] = [
+  {
+    promise: "attentionScores scale q · k over the keys that each row sees",
+    build: () => threeScores(),
+    ...three,
+    expected: [[1, 1, 2, 1, 2, 3]],
+  },
+  {
+    promise: "attentionScores see the last keys under a window, the row's own included",
+    build: () => threeScores(2),
+    ...three,
+    expected: [[1, 1, 2, 2, 3]],
+  },
+  {
+    promise: "attentionScores let neighbouring query heads share a key head",
+    build: () => {
+      const cache = ops.kvAppend(cacheLeaf("cache", [2, 1, 1]), ofRows([2, 1], 1, 10), ofRows([2, 1], 0, 0), rows());
+      return ops.attentionScores(ofRows([4, 1], 1, 2, 3, 4), cache, rows(), { scale: 1 });
+    },
+    sequences: [{ pages: [0], start: 0, nRows: 1, ropeVariant: 0 }],
+    ints: { allRows: [0] },
+    expected: [[1, 2, 30, 40]],
+  },
+  {
+    promise: "attentionSoftmax spreads equal scores over the keys that each row sees",
+    build: () => ops.attentionSoftmax(noScores(threeKeys()), rows(), {}),
+    ...three,
+    expected: [[1, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3]],
+  },
+  {
+    promise: "attentionMix adds up values by their weights",
+    build: () => {
+      const cache = threeKeys();
+      const pattern = ops.attentionScores(ofRows([1, 1], 1, 1, 1), cache, rows(), { scale: 1 });
+      return ops.attentionMix(pattern, cache, rows(), {});
+    },
+    ...three,
+    expected: [[3, 13, 43]],
+  },
+  {
+    promise: "attentionMix lets neighbouring query heads share a value head",
+    build: () => {
+      const cache = ops.kvAppend(cacheLeaf("cache", [2, 1, 1]), ofRows([2, 1], 1, 1), ofRows([2, 1], 1, 10), rows());
+      const pattern = ops.attentionScores(ofRows([4, 1], 1, 2, 3, 4), cache, rows(), { scale: 1 });
+      return ops.attentionMix(pattern, cache, rows(), {});
+    },
+    sequences: [{ pages: [0], start: 0, nRows: 1, ropeVariant: 0 }],
+    ints: { allRows: [0] },
+    expected: [[1, 2, 30, 40]],
+  },
+  {
+    promise: "attention with equal scores is the mean of the visible values",
+    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), { scale: 1 }),
+    ...three,
+    expected: [[3, 4, 6]],
+  },
+  {
+    promise: "attention under a window forgets the keys before it",
+    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), { scale: 1, window: 2 }),
+    ...three,
+    expected: [[3, 4, 7.5]],
+  },
+  {
+    promise: "topKeys name keys by position, with key −1 and weight 0 where a row sees fewer",
+    build: () => ops.topKeys(threeScores(), rows(), { k: 2 }),
+    ...three,
+    expected: [
+      [1, 0, 2, 1, 3, 2],
+      [0, -1, 1, 0, 2, 1],
+    ],
+  },
+  {
+    promise: "topKeys under a window break ties by the lowest position",
+    build: () => ops.topKeys(noScores(threeKeys(), 2), rows(), { k: 2, window: 2 }),
+    ...three,
+    expected: [
+      [0, 0, 0, 0, 0, 0],
+      [0, -1, 0, 1, 1, 2],
+    ],
+  },
+  {
+    promise: "selectPairs take rows in the order of the indices, head by head",
+    build: () => {
+      const twoHeads = ops.attentionScores(ofRows([2, 1], 1, 10, 1, 10, 1, 10), threeKeys(), rows(), { scale: 1 });
+      return ops.selectPairs(twoHeads, rows(), selection(), {});
+    },
+    ...three,
+    expected: [[1, 2, 3, 1, 10, 20, 30, 10]],
+  },
+  {
+    promise: "selectPairs under a window take the keys that it leaves",
+    build: () => ops.selectPairs(threeScores(1), rows(), selection(), { window: 1 }),
+    ...three,
+    expected: [[3, 1]],
+  },
+];
+
+export const KNOWN_RESULTS: readonly KnownResult[] = [
+  ...elementwise,
+  ...reductions,
+  ...products,
+  ...moves,
+  ...rotations,
+  ...attention,
+];
