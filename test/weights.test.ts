@@ -227,8 +227,8 @@ describe("every family", () => {
   const configs: Record<string, object> = {
     gpt2,
     llama,
-    qwen2: { ...llama, model_type: "qwen2" },
-    qwen3: { ...llama, model_type: "qwen3" },
+    qwen2: { ...llama, model_type: "qwen2", num_key_value_heads: 2 },
+    qwen3: { ...llama, model_type: "qwen3", num_key_value_heads: 2 },
   };
 
   it.each(ARCHITECTURES)("$name: binds a complete file without its prefix as with it", async ({ name, prefix }) => {

@@ -3,7 +3,7 @@ import type { Backend } from "../backends/contract.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openSafetensors, openSafetensorsFile } from "../checkpoint/safetensors.ts";
 import { isObject } from "../config/reader.ts";
-import { BackendError, CheckpointError, ConfigError } from "../errors.ts";
+import { BackendError, CheckpointError, ConfigError, RequestError } from "../errors.ts";
 import type { Folder, Host } from "../host.ts";
 import { PointCatalog } from "../points/catalog.ts";
 import type { Precision } from "../tensor/dtype.ts";
