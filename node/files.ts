@@ -54,12 +54,14 @@ async function openIfPresent(path: string): Promise<Source | undefined> {
 
 class FileSource implements Source {
   readonly name: string;
+  readonly filePath: string;
   readonly sizeBytes: number;
   readonly #handle: FileHandle;
   #closing: Promise<void> | undefined;
 
   constructor(name: string, handle: FileHandle, sizeBytes: number) {
     this.name = name;
+    this.filePath = name;
     this.sizeBytes = sizeBytes;
     this.#handle = handle;
   }

@@ -45,28 +45,28 @@ function argsStruct(op: Op): string {
   for (const { name, type, optional } of op.signature.inputs) {
     const cpp = op.matrices.includes(name) ? "const Weight*" : INPUT_TYPES[type];
     fields.push(`${cpp} ${name};${optional ? "  ///< null where absent" : ""}`);
-    decode.push(`${name} = f.${op.matrices.includes(name) ? "weight" : INPUT_READERS[type]}(w[${word++}]);`);
+    decode.push(`${name} = f.${op.matrices.includes(name) ? "weight" : INPUT_READERS[type]}(words[${word++}]);`);
   }
   for (const { name, type } of op.signature.outputs) {
     if (type === "cache") word++;
     else {
       fields.push(`${type === "int" ? "int32_t*" : "float*"} ${outName(op, name)};`);
-      decode.push(`${outName(op, name)} = f.${type === "int" ? "ints_out" : "floats_out"}(w[${word++}]);`);
+      decode.push(`${outName(op, name)} = f.${type === "int" ? "ints_out" : "floats_out"}(words[${word++}]);`);
     }
   }
   for (const name of layout.taps) {
     fields.push(`float* ${snake(name)};  ///< null unless somebody reads it`);
-    decode.push(`${snake(name)} = f.floats_out(w[${word++}]);`);
+    decode.push(`${snake(name)} = f.floats_out(words[${word++}]);`);
   }
   for (const name of layout.dims) {
     fields.push(`int64_t ${dimName(name)};`);
-    decode.push(`${dimName(name)} = f.size(w[${word}], w[${word + 1}]);`);
+    decode.push(`${dimName(name)} = f.size(words[${word}], words[${word + 1}]);`);
     word += 2;
   }
   for (const [name, kind] of layout.attrs) {
     fields.push(attrField(name, kind));
     const cast = typeof kind === "string" ? attrType(kind) : enumName(name);
-    decode.push(`${snake(name)} = static_cast<${cast}>(f.number(w + ${word}));`);
+    decode.push(`${snake(name)} = static_cast<${cast}>(f.number(words + ${word}));`);
     word += 2;
   }
   return `/// ${op.doc}
@@ -75,7 +75,9 @@ struct ${argsName(op)} {
 ${layout.attrs.flatMap(([name, kind]) => (typeof kind === "string" ? [] : [`  ${enumOf(name, kind)}`])).join("\n")}
 ${fields.map((field) => `  ${field}`).join("\n")}
 
-  ${argsName(op)}(const int32_t* w, const Frame& f) {
+  static constexpr int32_t n_words = ${layout.nWords};
+
+  ${argsName(op)}(const int32_t* words, const Frame& f) {
 ${decode.map((line) => `    ${line}`).join("\n")}
   }
 };`.replace("{\n\n", "{\n");

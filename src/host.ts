@@ -8,6 +8,8 @@ export interface Source {
   /** For messages: a path or URL. */
   readonly name: string;
   readonly sizeBytes: number;
+  /** Where a backend can map the bytes into memory, if they are a plain file of this machine. */
+  readonly filePath?: string;
   /**
    * Exactly `length` bytes from `offset`, as memory that the caller owns.
    * Rejects with a CheckpointError (`checkpoint.truncated`) where the source ends earlier.

@@ -1,6 +1,7 @@
 /** The public surface of the core; a platform's own entry adds files and backends. */
 
-export type { Backend } from "./backends/contract.ts";
+export { closedModelError } from "./backends/closed-model-error.ts";
+export type { Backend, Engine, LoadedWeights, Program, StepOutput } from "./backends/contract.ts";
 export { reference } from "./backends/reference/reference.ts";
 export type { ModelConfig } from "./config/model-config.ts";
 export {
@@ -16,14 +17,23 @@ export {
 export type { Folder, Host, Source } from "./host.ts";
 export type { Point } from "./points/catalog.ts";
 export type { Positions, ReadSpec } from "./points/read-spec.ts";
-export type { FinishReason, GenerateOptions, GenerationStep } from "./run/generate.ts";
+export { type CacheUse, type LoweredProgram, lower, type WeightUse } from "./program/lower.ts";
+export { OPCODES } from "./program/opcodes.ts";
+export type { FinishReason, GenerateOptions, GenerationStep, TokenLogprob } from "./run/generate.ts";
 export type { Model, RunInput } from "./run/model.ts";
 export { type OpenOptions, openModel } from "./run/open.ts";
 export type { LogitRows, RunOptions } from "./run/options.ts";
 export type { Run } from "./run/result.ts";
-export type { Session } from "./run/session.ts";
+export type { SamplingOptions, SamplingStage } from "./run/sampling/options.ts";
+export type { Session, SessionOptions } from "./run/session.ts";
+export type { Op } from "./tape/op.ts";
 export { printTape } from "./tape/print.ts";
+export { expand } from "./tape/rewrite.ts";
+export type { Rows } from "./tape/rows.ts";
+export { concreteShape, type StepInputs } from "./tape/sizes.ts";
 export type { Tape } from "./tape/tape.ts";
+export type { KvType } from "./tape/value.ts";
+export { verify } from "./tape/verify.ts";
 export type { Precision } from "./tensor/dtype.ts";
 export { formatBytes } from "./tensor/shape.ts";
 export { Tensor } from "./tensor/tensor.ts";
@@ -38,3 +48,6 @@ export {
   type TraceToken,
   trace,
 } from "./views/trace.ts";
+export type { Binding } from "./weights/bind.ts";
+export { decodeWeight } from "./weights/decode.ts";
+export { type RowSegment, rowSegments } from "./weights/segments.ts";

@@ -85,7 +85,7 @@ async function isSound(opening: Promise<Checkpoint>): Promise<boolean> {
   }
   for (const tensor of checkpoint.tensors.values()) {
     const bytes = await checkpoint.read(tensor);
-    expect(bytes.length).toBe(numel(tensor.shape) * DTYPE_SIZE_BYTES[tensor.dtype]);
+    expect(bytes.length).toBe(numel(tensor.shape) * DTYPE_SIZE_BYTES[tensor.dtype as Dtype]);
     if (tensor.shape.length > 0) expect(await checkpoint.readRows(tensor, 0, tensor.shape[0])).toEqual(bytes);
   }
   return true;

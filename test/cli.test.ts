@@ -142,16 +142,14 @@ describe("golgi run", () => {
   });
 
   it("lets Ctrl-C come through between steps, however short they are", async () => {
-    let [nowMs, nPauses] = [0, 0];
+    let nPauses = 0;
     const pause = async () => {
       nPauses++;
     };
-    const model = await openModel({ folder: await openFolder(stories260K) }, { nowMs: () => nowMs, pause }, [
-      reference,
-    ]);
-    for await (const _ of model.generate(prompt, { maxTokens: 20 })) nowMs += 6;
+    const model = await openModel({ folder: await openFolder(stories260K) }, { nowMs: () => 0, pause }, [reference]);
+    for await (const _ of model.generate(prompt, { maxTokens: 20 }));
     await model.close();
-    expect(nPauses).toBe(9);
+    expect(nPauses).toBeGreaterThanOrEqual(20);
   });
 
   it("stops at Ctrl-C with exit code 130, and leaves a whole line of what it has written", async () => {

@@ -185,10 +185,12 @@ async function openRecording() {
       const engine = reference.load(weights);
       return {
         compile: (tape) => engine.compile(tape),
+        release: (program) => engine.release(program),
         reserve: (nPages) => {
           reserved.push(nPages);
           engine.reserve(nPages);
         },
+        copyPages: (copies) => engine.copyPages(copies),
         run: (program, step, signal) => engine.run(program, step, signal),
         close: () => engine.close(),
       };

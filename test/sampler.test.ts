@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { BackendError, RequestError } from "../src/errors.ts";
-import { Sampler, type SamplingOptions } from "../src/run/sampler.ts";
+import { Sampler } from "../src/run/sampler.ts";
+import type { SamplingOptions } from "../src/run/sampling/options.ts";
 
 const { NaN: NAN, NEGATIVE_INFINITY: MINUS_INFINITY, POSITIVE_INFINITY: INFINITY } = Number;
 

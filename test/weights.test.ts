@@ -7,7 +7,7 @@ import { DTYPE_SIZE_BYTES, type Dtype, type Precision } from "../src/tensor/dtyp
 import { numel } from "../src/tensor/shape.ts";
 import { type Bindings, type BindOptions, bindWeights, findTensor } from "../src/weights/bind.ts";
 import { decodeWeight } from "../src/weights/decode.ts";
-import { boundTree, groupName, namedWeights, stored, type WeightTree } from "../src/weights/schema.ts";
+import { boundTree, groupName, namedWeights, stored, type WeightSpec, type WeightTree } from "../src/weights/schema.ts";
 import { concat, MemorySource, safetensors } from "./checkpoint-files.ts";
 
 interface TestTensor {
@@ -68,8 +68,8 @@ describe("bindWeights", () => {
     const { weights } = await bind(tree, bare);
     expect(weights.get("embed")?.tensor.name).toBe("embed_tokens.weight");
     const { checkpoint } = await checkpointOf({ "transformer.wte.weight": { shape: [1] } });
-    expect(findTensor(checkpoint, "wte.weight", "transformer.")?.name).toBe("transformer.wte.weight");
-    expect(findTensor(checkpoint, "wpe.weight", "transformer.")).toBeUndefined();
+    expect(findTensor(checkpoint, stored("wte.weight", [1]), "transformer.")?.name).toBe("transformer.wte.weight");
+    expect(findTensor(checkpoint, stored("wpe.weight", [1]), "transformer.")).toBeUndefined();
   });
 
   it("refuses both spellings in one file, of which one would be unused", async () => {
@@ -107,7 +107,7 @@ describe("bindWeights", () => {
     const misshapen = { ...files, "model.layers.0.mlp.up_proj.weight": { shape } };
     await expect(bind(tree, misshapen)).rejects.toThrow(
       "model.safetensors: model.layers.0.mlp.up_proj.weight: blocks.0.mlp.wUp needs [6, 4]; " +
-        `got [${shape.join(", ")}]. config.json and the weights do not belong together, or one of them is damaged.`,
+        `got [${shape.join(", ")}]. The config and the weights do not belong together, or one of them is damaged.`,
     );
   });
 
@@ -199,7 +199,7 @@ async function bindFamily(json: object, change: (tensors: Record<string, TestTen
   }
   change(tensors);
   const { checkpoint } = await checkpointOf(tensors);
-  const has = (name: string) => findTensor(checkpoint, name, architecture.prefix) !== undefined;
+  const has = (spec: WeightSpec) => findTensor(checkpoint, spec, architecture.prefix) !== undefined;
   const { prefix, ignoredTensors: ignored } = architecture;
   return bindWeights(namedWeights(architecture.weights(config, has)), checkpoint, { prefix, ignored });
 }

@@ -6,7 +6,7 @@
 
 namespace golgi {
 
-constexpr int32_t n_opcodes = 29;
+constexpr int32_t n_opcodes = 30;
 
 /// The activation function of each neuron (SiLU: arXiv:1702.03118; GELU: arXiv:1606.08415).
 /// x[...] -> [...]
@@ -17,11 +17,13 @@ struct ActivateArgs {
   int64_t n_rest;
   Fn fn;
 
-  ActivateArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    out = f.floats_out(w[3]);
-    n_rest = f.size(w[4], w[5]);
-    fn = static_cast<Fn>(f.number(w + 6));
+  static constexpr int32_t n_words = 8;
+
+  ActivateArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    fn = static_cast<Fn>(f.number(words + 6));
   }
 };
 
@@ -34,12 +36,14 @@ struct AddArgs {
   int64_t n_lead;
   int64_t n_rest;
 
-  AddArgs(const int32_t* w, const Frame& f) {
-    a = f.floats(w[2]);
-    b = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    n_lead = f.size(w[5], w[6]);
-    n_rest = f.size(w[7], w[8]);
+  static constexpr int32_t n_words = 9;
+
+  AddArgs(const int32_t* words, const Frame& f) {
+    a = f.floats(words[2]);
+    b = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_lead = f.size(words[5], words[6]);
+    n_rest = f.size(words[7], words[8]);
   }
 };
 
@@ -60,20 +64,22 @@ struct AttentionArgs {
   double scale;
   int64_t window;  ///< 0 where absent
 
-  AttentionArgs(const int32_t* w, const Frame& f) {
-    q = f.floats(w[2]);
-    cache = f.cache(w[3]);
-    rows = f.rows(w[4]);
-    out = f.floats_out(w[5]);
-    scores = f.floats_out(w[6]);
-    pattern = f.floats_out(w[7]);
-    n_T = f.size(w[8], w[9]);
-    n_H = f.size(w[10], w[11]);
-    n_D = f.size(w[12], w[13]);
-    n_K = f.size(w[14], w[15]);
-    n_E = f.size(w[16], w[17]);
-    scale = static_cast<double>(f.number(w + 18));
-    window = static_cast<int64_t>(f.number(w + 20));
+  static constexpr int32_t n_words = 22;
+
+  AttentionArgs(const int32_t* words, const Frame& f) {
+    q = f.floats(words[2]);
+    cache = f.cache(words[3]);
+    rows = f.rows(words[4]);
+    out = f.floats_out(words[5]);
+    scores = f.floats_out(words[6]);
+    pattern = f.floats_out(words[7]);
+    n_T = f.size(words[8], words[9]);
+    n_H = f.size(words[10], words[11]);
+    n_D = f.size(words[12], words[13]);
+    n_K = f.size(words[14], words[15]);
+    n_E = f.size(words[16], words[17]);
+    scale = static_cast<double>(f.number(words + 18));
+    window = static_cast<int64_t>(f.number(words + 20));
   }
 };
 
@@ -92,18 +98,20 @@ struct AttentionMixArgs {
   int64_t n_T;
   int64_t window;  ///< 0 where absent
 
-  AttentionMixArgs(const int32_t* w, const Frame& f) {
-    pattern = f.floats(w[2]);
-    cache = f.cache(w[3]);
-    rows = f.rows(w[4]);
-    out = f.floats_out(w[5]);
-    n_H = f.size(w[6], w[7]);
-    n_P = f.size(w[8], w[9]);
-    n_K = f.size(w[10], w[11]);
-    n_D = f.size(w[12], w[13]);
-    n_E = f.size(w[14], w[15]);
-    n_T = f.size(w[16], w[17]);
-    window = static_cast<int64_t>(f.number(w + 18));
+  static constexpr int32_t n_words = 20;
+
+  AttentionMixArgs(const int32_t* words, const Frame& f) {
+    pattern = f.floats(words[2]);
+    cache = f.cache(words[3]);
+    rows = f.rows(words[4]);
+    out = f.floats_out(words[5]);
+    n_H = f.size(words[6], words[7]);
+    n_P = f.size(words[8], words[9]);
+    n_K = f.size(words[10], words[11]);
+    n_D = f.size(words[12], words[13]);
+    n_E = f.size(words[14], words[15]);
+    n_T = f.size(words[16], words[17]);
+    window = static_cast<int64_t>(f.number(words + 18));
   }
 };
 
@@ -123,19 +131,21 @@ struct AttentionScoresArgs {
   double scale;
   int64_t window;  ///< 0 where absent
 
-  AttentionScoresArgs(const int32_t* w, const Frame& f) {
-    q = f.floats(w[2]);
-    cache = f.cache(w[3]);
-    rows = f.rows(w[4]);
-    out = f.floats_out(w[5]);
-    n_T = f.size(w[6], w[7]);
-    n_H = f.size(w[8], w[9]);
-    n_D = f.size(w[10], w[11]);
-    n_K = f.size(w[12], w[13]);
-    n_E = f.size(w[14], w[15]);
-    n_P = f.size(w[16], w[17]);
-    scale = static_cast<double>(f.number(w + 18));
-    window = static_cast<int64_t>(f.number(w + 20));
+  static constexpr int32_t n_words = 22;
+
+  AttentionScoresArgs(const int32_t* words, const Frame& f) {
+    q = f.floats(words[2]);
+    cache = f.cache(words[3]);
+    rows = f.rows(words[4]);
+    out = f.floats_out(words[5]);
+    n_T = f.size(words[6], words[7]);
+    n_H = f.size(words[8], words[9]);
+    n_D = f.size(words[10], words[11]);
+    n_K = f.size(words[12], words[13]);
+    n_E = f.size(words[14], words[15]);
+    n_P = f.size(words[16], words[17]);
+    scale = static_cast<double>(f.number(words + 18));
+    window = static_cast<int64_t>(f.number(words + 20));
   }
 };
 
@@ -149,13 +159,15 @@ struct AttentionSoftmaxArgs {
   int64_t n_P;
   int64_t window;  ///< 0 where absent
 
-  AttentionSoftmaxArgs(const int32_t* w, const Frame& f) {
-    scores = f.floats(w[2]);
-    rows = f.rows(w[3]);
-    out = f.floats_out(w[4]);
-    n_H = f.size(w[5], w[6]);
-    n_P = f.size(w[7], w[8]);
-    window = static_cast<int64_t>(f.number(w + 9));
+  static constexpr int32_t n_words = 11;
+
+  AttentionSoftmaxArgs(const int32_t* words, const Frame& f) {
+    scores = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    out = f.floats_out(words[4]);
+    n_H = f.size(words[5], words[6]);
+    n_P = f.size(words[7], words[8]);
+    window = static_cast<int64_t>(f.number(words + 9));
   }
 };
 
@@ -167,11 +179,13 @@ struct CenterArgs {
   int64_t n_rest;
   int64_t n_d;
 
-  CenterArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    out = f.floats_out(w[3]);
-    n_rest = f.size(w[4], w[5]);
-    n_d = f.size(w[6], w[7]);
+  static constexpr int32_t n_words = 8;
+
+  CenterArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_d = f.size(words[6], words[7]);
   }
 };
 
@@ -184,12 +198,14 @@ struct DivideArgs {
   int64_t n_rest;
   int64_t n_d;
 
-  DivideArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    divisor = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    n_rest = f.size(w[5], w[6]);
-    n_d = f.size(w[7], w[8]);
+  static constexpr int32_t n_words = 9;
+
+  DivideArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    divisor = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    n_d = f.size(words[7], words[8]);
   }
 };
 
@@ -203,12 +219,14 @@ struct GluArgs {
   int64_t n_rest;
   Fn fn;
 
-  GluArgs(const int32_t* w, const Frame& f) {
-    gate = f.floats(w[2]);
-    up = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    n_rest = f.size(w[5], w[6]);
-    fn = static_cast<Fn>(f.number(w + 7));
+  static constexpr int32_t n_words = 9;
+
+  GluArgs(const int32_t* words, const Frame& f) {
+    gate = f.floats(words[2]);
+    up = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    fn = static_cast<Fn>(f.number(words + 7));
   }
 };
 
@@ -224,15 +242,17 @@ struct KvAppendArgs {
   int64_t n_E;
   int64_t n_T;
 
-  KvAppendArgs(const int32_t* w, const Frame& f) {
-    cache = f.cache(w[2]);
-    k = f.floats(w[3]);
-    v = f.floats(w[4]);
-    rows = f.rows(w[5]);
-    n_K = f.size(w[7], w[8]);
-    n_D = f.size(w[9], w[10]);
-    n_E = f.size(w[11], w[12]);
-    n_T = f.size(w[13], w[14]);
+  static constexpr int32_t n_words = 15;
+
+  KvAppendArgs(const int32_t* words, const Frame& f) {
+    cache = f.cache(words[2]);
+    k = f.floats(words[3]);
+    v = f.floats(words[4]);
+    rows = f.rows(words[5]);
+    n_K = f.size(words[7], words[8]);
+    n_D = f.size(words[9], words[10]);
+    n_E = f.size(words[11], words[12]);
+    n_T = f.size(words[13], words[14]);
   }
 };
 
@@ -249,16 +269,18 @@ struct LayerNormArgs {
   int64_t n_d;
   double eps;
 
-  LayerNormArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    gain = f.floats(w[3]);
-    bias = f.floats(w[4]);
-    out = f.floats_out(w[5]);
-    scale = f.floats_out(w[6]);
-    normalized = f.floats_out(w[7]);
-    n_rest = f.size(w[8], w[9]);
-    n_d = f.size(w[10], w[11]);
-    eps = static_cast<double>(f.number(w + 12));
+  static constexpr int32_t n_words = 14;
+
+  LayerNormArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    gain = f.floats(words[3]);
+    bias = f.floats(words[4]);
+    out = f.floats_out(words[5]);
+    scale = f.floats_out(words[6]);
+    normalized = f.floats_out(words[7]);
+    n_rest = f.size(words[8], words[9]);
+    n_d = f.size(words[10], words[11]);
+    eps = static_cast<double>(f.number(words + 12));
   }
 };
 
@@ -273,14 +295,16 @@ struct MatmulArgs {
   int64_t n_k;
   int64_t n_n;
 
-  MatmulArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    w = f.weight(w[3]);
-    bias = f.floats(w[4]);
-    out = f.floats_out(w[5]);
-    n_rest = f.size(w[6], w[7]);
-    n_k = f.size(w[8], w[9]);
-    n_n = f.size(w[10], w[11]);
+  static constexpr int32_t n_words = 12;
+
+  MatmulArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    w = f.weight(words[3]);
+    bias = f.floats(words[4]);
+    out = f.floats_out(words[5]);
+    n_rest = f.size(words[6], words[7]);
+    n_k = f.size(words[8], words[9]);
+    n_n = f.size(words[10], words[11]);
   }
 };
 
@@ -295,14 +319,16 @@ struct MatmulPerHeadArgs {
   int64_t n_D;
   int64_t n_n;
 
-  MatmulPerHeadArgs(const int32_t* w, const Frame& f) {
-    z = f.floats(w[2]);
-    w = f.weight(w[3]);
-    out = f.floats_out(w[4]);
-    n_T = f.size(w[5], w[6]);
-    n_H = f.size(w[7], w[8]);
-    n_D = f.size(w[9], w[10]);
-    n_n = f.size(w[11], w[12]);
+  static constexpr int32_t n_words = 13;
+
+  MatmulPerHeadArgs(const int32_t* words, const Frame& f) {
+    z = f.floats(words[2]);
+    w = f.weight(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_H = f.size(words[7], words[8]);
+    n_D = f.size(words[9], words[10]);
+    n_n = f.size(words[11], words[12]);
   }
 };
 
@@ -315,12 +341,14 @@ struct MulArgs {
   int64_t n_lead;
   int64_t n_rest;
 
-  MulArgs(const int32_t* w, const Frame& f) {
-    a = f.floats(w[2]);
-    b = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    n_lead = f.size(w[5], w[6]);
-    n_rest = f.size(w[7], w[8]);
+  static constexpr int32_t n_words = 9;
+
+  MulArgs(const int32_t* words, const Frame& f) {
+    a = f.floats(words[2]);
+    b = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_lead = f.size(words[5], words[6]);
+    n_rest = f.size(words[7], words[8]);
   }
 };
 
@@ -332,11 +360,13 @@ struct NormArgs {
   int64_t n_rest;
   int64_t n_d;
 
-  NormArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    out = f.floats_out(w[3]);
-    n_rest = f.size(w[4], w[5]);
-    n_d = f.size(w[6], w[7]);
+  static constexpr int32_t n_words = 8;
+
+  NormArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_d = f.size(words[6], words[7]);
   }
 };
 
@@ -347,10 +377,12 @@ struct PositionsArgs {
   int32_t* out;
   int64_t n_T;
 
-  PositionsArgs(const int32_t* w, const Frame& f) {
-    rows = f.rows(w[2]);
-    out = f.ints_out(w[3]);
-    n_T = f.size(w[4], w[5]);
+  static constexpr int32_t n_words = 6;
+
+  PositionsArgs(const int32_t* words, const Frame& f) {
+    rows = f.rows(words[2]);
+    out = f.ints_out(words[3]);
+    n_T = f.size(words[4], words[5]);
   }
 };
 
@@ -363,12 +395,14 @@ struct RmsArgs {
   int64_t n_d;
   double eps;
 
-  RmsArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    out = f.floats_out(w[3]);
-    n_rest = f.size(w[4], w[5]);
-    n_d = f.size(w[6], w[7]);
-    eps = static_cast<double>(f.number(w + 8));
+  static constexpr int32_t n_words = 10;
+
+  RmsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_d = f.size(words[6], words[7]);
+    eps = static_cast<double>(f.number(words + 8));
   }
 };
 
@@ -384,15 +418,17 @@ struct RmsNormArgs {
   int64_t n_d;
   double eps;
 
-  RmsNormArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    gain = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    scale = f.floats_out(w[5]);
-    normalized = f.floats_out(w[6]);
-    n_rest = f.size(w[7], w[8]);
-    n_d = f.size(w[9], w[10]);
-    eps = static_cast<double>(f.number(w + 11));
+  static constexpr int32_t n_words = 13;
+
+  RmsNormArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    gain = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    scale = f.floats_out(words[5]);
+    normalized = f.floats_out(words[6]);
+    n_rest = f.size(words[7], words[8]);
+    n_d = f.size(words[9], words[10]);
+    eps = static_cast<double>(f.number(words + 11));
   }
 };
 
@@ -412,18 +448,20 @@ struct RopeArgs {
   Pairing pairing;
   double magnitude;
 
-  RopeArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    freqs = f.floats(w[3]);
-    rows = f.rows(w[4]);
-    out = f.floats_out(w[5]);
-    n_T = f.size(w[6], w[7]);
-    n_H = f.size(w[8], w[9]);
-    n_D = f.size(w[10], w[11]);
-    n_variants = f.size(w[12], w[13]);
-    n_r = f.size(w[14], w[15]);
-    pairing = static_cast<Pairing>(f.number(w + 16));
-    magnitude = static_cast<double>(f.number(w + 18));
+  static constexpr int32_t n_words = 20;
+
+  RopeArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    freqs = f.floats(words[3]);
+    rows = f.rows(words[4]);
+    out = f.floats_out(words[5]);
+    n_T = f.size(words[6], words[7]);
+    n_H = f.size(words[8], words[9]);
+    n_D = f.size(words[10], words[11]);
+    n_variants = f.size(words[12], words[13]);
+    n_r = f.size(words[14], words[15]);
+    pairing = static_cast<Pairing>(f.number(words + 16));
+    magnitude = static_cast<double>(f.number(words + 18));
   }
 };
 
@@ -437,13 +475,15 @@ struct RotaryAnglesArgs {
   int64_t n_r;
   int64_t n_T;
 
-  RotaryAnglesArgs(const int32_t* w, const Frame& f) {
-    freqs = f.floats(w[2]);
-    rows = f.rows(w[3]);
-    out = f.floats_out(w[4]);
-    n_variants = f.size(w[5], w[6]);
-    n_r = f.size(w[7], w[8]);
-    n_T = f.size(w[9], w[10]);
+  static constexpr int32_t n_words = 11;
+
+  RotaryAnglesArgs(const int32_t* words, const Frame& f) {
+    freqs = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    out = f.floats_out(words[4]);
+    n_variants = f.size(words[5], words[6]);
+    n_r = f.size(words[7], words[8]);
+    n_T = f.size(words[9], words[10]);
   }
 };
 
@@ -461,16 +501,18 @@ struct RotateArgs {
   Pairing pairing;
   double magnitude;
 
-  RotateArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    angles = f.floats(w[3]);
-    out = f.floats_out(w[4]);
-    n_T = f.size(w[5], w[6]);
-    n_H = f.size(w[7], w[8]);
-    n_D = f.size(w[9], w[10]);
-    n_r = f.size(w[11], w[12]);
-    pairing = static_cast<Pairing>(f.number(w + 13));
-    magnitude = static_cast<double>(f.number(w + 15));
+  static constexpr int32_t n_words = 17;
+
+  RotateArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    angles = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_H = f.size(words[7], words[8]);
+    n_D = f.size(words[9], words[10]);
+    n_r = f.size(words[11], words[12]);
+    pairing = static_cast<Pairing>(f.number(words + 13));
+    magnitude = static_cast<double>(f.number(words + 15));
   }
 };
 
@@ -484,13 +526,15 @@ struct SelectColumnsArgs {
   int64_t n_k;
   int64_t n_R;
 
-  SelectColumnsArgs(const int32_t* w, const Frame& f) {
-    w = f.weight(w[2]);
-    indices = f.ints(w[3]);
-    out = f.floats_out(w[4]);
-    n_n = f.size(w[5], w[6]);
-    n_k = f.size(w[7], w[8]);
-    n_R = f.size(w[9], w[10]);
+  static constexpr int32_t n_words = 11;
+
+  SelectColumnsArgs(const int32_t* words, const Frame& f) {
+    w = f.weight(words[2]);
+    indices = f.ints(words[3]);
+    out = f.floats_out(words[4]);
+    n_n = f.size(words[5], words[6]);
+    n_k = f.size(words[7], words[8]);
+    n_R = f.size(words[9], words[10]);
   }
 };
 
@@ -507,16 +551,18 @@ struct SelectPairsArgs {
   int64_t n_Q;
   int64_t window;  ///< 0 where absent
 
-  SelectPairsArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    rows = f.rows(w[3]);
-    indices = f.ints(w[4]);
-    out = f.floats_out(w[5]);
-    n_H = f.size(w[6], w[7]);
-    n_P = f.size(w[8], w[9]);
-    n_R = f.size(w[10], w[11]);
-    n_Q = f.size(w[12], w[13]);
-    window = static_cast<int64_t>(f.number(w + 14));
+  static constexpr int32_t n_words = 16;
+
+  SelectPairsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    indices = f.ints(words[4]);
+    out = f.floats_out(words[5]);
+    n_H = f.size(words[6], words[7]);
+    n_P = f.size(words[8], words[9]);
+    n_R = f.size(words[10], words[11]);
+    n_Q = f.size(words[12], words[13]);
+    window = static_cast<int64_t>(f.number(words + 14));
   }
 };
 
@@ -530,13 +576,15 @@ struct SelectRowsArgs {
   int64_t n_rest;
   int64_t n_R;
 
-  SelectRowsArgs(const int32_t* w, const Frame& f) {
-    x = f.weight(w[2]);
-    indices = f.ints(w[3]);
-    out = f.floats_out(w[4]);
-    n_n = f.size(w[5], w[6]);
-    n_rest = f.size(w[7], w[8]);
-    n_R = f.size(w[9], w[10]);
+  static constexpr int32_t n_words = 11;
+
+  SelectRowsArgs(const int32_t* words, const Frame& f) {
+    x = f.weight(words[2]);
+    indices = f.ints(words[3]);
+    out = f.floats_out(words[4]);
+    n_n = f.size(words[5], words[6]);
+    n_rest = f.size(words[7], words[8]);
+    n_R = f.size(words[9], words[10]);
   }
 };
 
@@ -548,11 +596,32 @@ struct SoftmaxArgs {
   int64_t n_rest;
   int64_t n_n;
 
-  SoftmaxArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    out = f.floats_out(w[3]);
-    n_rest = f.size(w[4], w[5]);
-    n_n = f.size(w[6], w[7]);
+  static constexpr int32_t n_words = 8;
+
+  SoftmaxArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_n = f.size(words[6], words[7]);
+  }
+};
+
+/// x rounded to the type in which the cache holds keys and values, to the nearest with ties to even.
+/// x[...] -> [...]
+struct ToCacheArgs {
+  enum class Type { f16 };
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  Type type;
+
+  static constexpr int32_t n_words = 8;
+
+  ToCacheArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    type = static_cast<Type>(f.number(words + 6));
   }
 };
 
@@ -566,13 +635,15 @@ struct TopKArgs {
   int64_t n_n;
   int64_t k;
 
-  TopKArgs(const int32_t* w, const Frame& f) {
-    x = f.floats(w[2]);
-    values = f.floats_out(w[3]);
-    indices = f.ints_out(w[4]);
-    n_rest = f.size(w[5], w[6]);
-    n_n = f.size(w[7], w[8]);
-    k = static_cast<int64_t>(f.number(w + 9));
+  static constexpr int32_t n_words = 11;
+
+  TopKArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    values = f.floats_out(words[3]);
+    indices = f.ints_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    n_n = f.size(words[7], words[8]);
+    k = static_cast<int64_t>(f.number(words + 9));
   }
 };
 
@@ -589,16 +660,18 @@ struct TopKeysArgs {
   int64_t k;
   int64_t window;  ///< 0 where absent
 
-  TopKeysArgs(const int32_t* w, const Frame& f) {
-    pattern = f.floats(w[2]);
-    rows = f.rows(w[3]);
-    weights = f.floats_out(w[4]);
-    keys = f.ints_out(w[5]);
-    n_H = f.size(w[6], w[7]);
-    n_P = f.size(w[8], w[9]);
-    n_T = f.size(w[10], w[11]);
-    k = static_cast<int64_t>(f.number(w + 12));
-    window = static_cast<int64_t>(f.number(w + 14));
+  static constexpr int32_t n_words = 16;
+
+  TopKeysArgs(const int32_t* words, const Frame& f) {
+    pattern = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    weights = f.floats_out(words[4]);
+    keys = f.ints_out(words[5]);
+    n_H = f.size(words[6], words[7]);
+    n_P = f.size(words[8], words[9]);
+    n_T = f.size(words[10], words[11]);
+    k = static_cast<int64_t>(f.number(words + 12));
+    window = static_cast<int64_t>(f.number(words + 14));
   }
 };
 
@@ -630,5 +703,6 @@ struct TopKeysArgs {
   X(23, select_pairs, SelectPairsArgs) \
   X(24, select_rows, SelectRowsArgs) \
   X(25, softmax, SoftmaxArgs) \
-  X(27, top_k, TopKArgs) \
-  X(28, top_keys, TopKeysArgs)
+  X(27, to_cache, ToCacheArgs) \
+  X(28, top_k, TopKArgs) \
+  X(29, top_keys, TopKeysArgs)

@@ -1,15 +1,16 @@
+import type { GgufConfig } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { ConfigReader } from "../config/reader.ts";
 import { KvCache, type Step } from "../nn/step.ts";
 import { center, matmul, mul, selectRows } from "../ops/index.ts";
 import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
-import type { Value } from "../tape/value.ts";
+import type { KvType, Value } from "../tape/value.ts";
 import type { IgnoredTensors } from "../weights/bind.ts";
 import { type Bound, boundTree, type WeightSpec, type WeightTree } from "../weights/schema.ts";
 
-/** Whether a checkpoint holds a tensor of that Hugging Face name. */
-export type HasTensor = (tensor: string) => boolean;
+/** Whether a checkpoint holds the tensor of a weight. */
+export type HasWeight = (spec: WeightSpec) => boolean;
 
 /** The weights that every family has under these names. */
 interface FinalWeights {
@@ -30,7 +31,9 @@ interface Definition<C extends ModelConfig, W extends WeightTree, B> {
   /** Start of every tensor name that some files leave out. */
   readonly prefix: string;
   config(r: ConfigReader, modelType: string): C;
-  weights(c: C, has: HasTensor): W;
+  /** How GGUF files say the same; undefined where no GGUF file holds this family. */
+  readonly gguf?: GgufConfig;
+  weights(c: C, has: HasWeight): W;
   /** Tokens to the residual stream after the last block. [T, dModel] */
   forward(c: C, w: B, step: Step): Value;
   /** Any residual stream to logits: the final norm and the unembedding, of the wanted rows only. [R, vocabSize] */
@@ -47,9 +50,14 @@ export function defineArchitecture<C extends ModelConfig, W extends FinalWeights
   return definition as unknown as Architecture;
 }
 
-/** The tensor of the embedding; where the unembedding is the same, a file may hold it under that one's name alone. */
-export function embeddingTensor(embedding: string, tied: boolean, has: HasTensor): string {
-  return tied && !has(embedding) && has("lm_head.weight") ? "lm_head.weight" : embedding;
+/**
+ * Embedding and unembedding, which are one weight where the config ties them or the file has no unembedding. A file may
+ * hold that one under either name.
+ */
+export function tieEmbedding(embed: WeightSpec, unembed: WeightSpec, tied: boolean, has: HasWeight) {
+  if (!tied && has(unembed)) return { embed, unembed };
+  const both = !has(embed) && has(unembed) ? unembed : embed;
+  return { embed: both, unembed: both };
 }
 
 /** Rows of `x` that are wanted, or all of them. */
@@ -64,11 +72,11 @@ export class ModelTape {
   readonly #config: ModelConfig;
   readonly #bound: Bound<FinalWeights>;
 
-  constructor(architecture: Architecture, config: ModelConfig, weights: WeightTree) {
+  constructor(architecture: Architecture, config: ModelConfig, weights: WeightTree, kv: KvType = "f32") {
     this.#architecture = architecture;
     this.#config = config;
     this.#bound = boundTree(weights, (name, { shape }) => weight(name, shape)) as Bound<FinalWeights>;
-    this.tape = buildTape(architecture.name, () => this.#build());
+    this.tape = buildTape(architecture.name, () => this.#build(kv));
   }
 
   /** The family's own final norm and unembedding on any residual stream [n, dModel]; call it while extending a tape. */
@@ -87,13 +95,13 @@ export class ModelTape {
     return matmul(mul(seen, lnFinal.gain), unembed);
   }
 
-  #build(): Record<string, Value> {
+  #build(kv: KvType): Record<string, Value> {
     const { nLayers, nKvHeads, headDim } = this.#config;
-    const caches = Array.from({ length: nLayers }, (_, i) => cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim]));
+    const caches = Array.from({ length: nLayers }, (_, i) => cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim], kv));
     const step: Step = {
       tokens: input("tokens", "int", ["T"]),
       rows: input("rows", "rows"),
-      cache: new KvCache(caches),
+      cache: new KvCache(caches, kv),
     };
     const wanted = input("R0", "int", ["R0"]);
     const resid = this.#architecture.forward(this.#config, this.#bound, step);

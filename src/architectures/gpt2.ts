@@ -5,8 +5,8 @@ import { layerNorm } from "../nn/norm.ts";
 import type { ActivationFunction } from "../ops/activate/activate.ts";
 import { add, matmul, positions, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
-import { stored } from "../weights/schema.ts";
-import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
+import { stored, storedIn } from "../weights/schema.ts";
+import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
  * GPT-2 (Radford et al. 2019) and Karpathy's minGPT.
@@ -72,44 +72,62 @@ export const gpt2 = defineArchitecture({
     };
   },
 
-  weights(c: Gpt2Config, has: HasTensor) {
+  gguf: {
+    architecture: "gpt2",
+    modelType: "gpt2",
+    keys: {
+      n_layer: "block_count",
+      n_positions: "context_length",
+      n_embd: "embedding_length",
+      n_inner: "feed_forward_length",
+      n_head: "attention.head_count",
+      layer_norm_epsilon: "attention.layer_norm_epsilon",
+    },
+  },
+
+  weights(c: Gpt2Config, has: HasWeight) {
     const { dModel, dFf, vocabSize, conv1d: transposed } = c;
-    const tied = c.tiedEmbedding || !has("lm_head.weight");
-    const embed = stored(embeddingTensor("transformer.wte.weight", tied, has), [vocabSize, dModel]);
+    const table = stored("transformer.wte.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
+    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
     return {
       embed,
-      posEmbed: stored("transformer.wpe.weight", [c.contextLength, dModel]),
+      posEmbed: stored("transformer.wpe.weight", [c.contextLength, dModel], { gguf: "position_embd.weight" }),
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
-        const layer = `transformer.h.${i}`;
-        const norm = (name: string) => ({
-          gain: stored(`${layer}.${name}.weight`, [dModel]),
-          bias: stored(`${layer}.${name}.bias`, [dModel]),
-        });
-        const third = (part: number) => [part * dModel, (part + 1) * dModel] as const;
-        const qkv = `${layer}.attn.c_attn`;
+        const at = storedIn(`transformer.h.${i}`, `blk.${i}`);
+        const [q, k, v] = [0, 1, 2].map((third) => [third * dModel, (third + 1) * dModel] as const);
         return {
-          ln1: norm("ln_1"),
-          attn: {
-            wQ: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(0) }),
-            wK: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(1) }),
-            wV: stored(`${qkv}.weight`, [dModel, dModel], { transposed, rows: third(2) }),
-            bQ: stored(`${qkv}.bias`, [dModel], { rows: third(0) }),
-            bK: stored(`${qkv}.bias`, [dModel], { rows: third(1) }),
-            bV: stored(`${qkv}.bias`, [dModel], { rows: third(2) }),
-            wO: stored(`${layer}.attn.c_proj.weight`, [dModel, dModel], { transposed }),
-            bO: stored(`${layer}.attn.c_proj.bias`, [dModel]),
+          ln1: {
+            gain: at("ln_1.weight", "attn_norm.weight", [dModel]),
+            bias: at("ln_1.bias", "attn_norm.bias", [dModel]),
           },
-          ln2: norm("ln_2"),
+          attn: {
+            wQ: at("attn.c_attn.weight", "attn_qkv.weight", [dModel, dModel], { transposed, rows: q }),
+            wK: at("attn.c_attn.weight", "attn_qkv.weight", [dModel, dModel], { transposed, rows: k }),
+            wV: at("attn.c_attn.weight", "attn_qkv.weight", [dModel, dModel], { transposed, rows: v }),
+            bQ: at("attn.c_attn.bias", "attn_qkv.bias", [dModel], { rows: q }),
+            bK: at("attn.c_attn.bias", "attn_qkv.bias", [dModel], { rows: k }),
+            bV: at("attn.c_attn.bias", "attn_qkv.bias", [dModel], { rows: v }),
+            wO: at("attn.c_proj.weight", "attn_output.weight", [dModel, dModel], { transposed }),
+            bO: at("attn.c_proj.bias", "attn_output.bias", [dModel]),
+          },
+          ln2: {
+            gain: at("ln_2.weight", "ffn_norm.weight", [dModel]),
+            bias: at("ln_2.bias", "ffn_norm.bias", [dModel]),
+          },
           mlp: {
-            wUp: stored(`${layer}.mlp.c_fc.weight`, [dFf, dModel], { transposed }),
-            bUp: stored(`${layer}.mlp.c_fc.bias`, [dFf]),
-            wDown: stored(`${layer}.mlp.c_proj.weight`, [dModel, dFf], { transposed }),
-            bDown: stored(`${layer}.mlp.c_proj.bias`, [dModel]),
+            wUp: at("mlp.c_fc.weight", "ffn_up.weight", [dFf, dModel], { transposed }),
+            bUp: at("mlp.c_fc.bias", "ffn_up.bias", [dFf]),
+            wDown: at("mlp.c_proj.weight", "ffn_down.weight", [dModel, dFf], { transposed }),
+            bDown: at("mlp.c_proj.bias", "ffn_down.bias", [dModel]),
           },
         };
       }),
-      lnFinal: { gain: stored("transformer.ln_f.weight", [dModel]), bias: stored("transformer.ln_f.bias", [dModel]) },
-      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+      lnFinal: {
+        gain: stored("transformer.ln_f.weight", [dModel], { gguf: "output_norm.weight" }),
+        bias: stored("transformer.ln_f.bias", [dModel], { gguf: "output_norm.bias" }),
+      },
+      unembed,
     };
   },
 

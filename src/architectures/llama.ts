@@ -1,3 +1,4 @@
+import { GGUF_KEYS } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { type RopeConfig, readRope } from "../config/rope.ts";
 import { selfAttention } from "../nn/attention.ts";
@@ -6,8 +7,8 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
-import { stored } from "../weights/schema.ts";
-import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
+import { stored, storedIn } from "../weights/schema.ts";
+import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
  * Llama 1, 2 and 3 (arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783) and Mistral (arXiv:2310.06825).
@@ -62,42 +63,53 @@ export const llama = defineArchitecture({
     };
   },
 
-  weights(c: LlamaConfig, has: HasTensor) {
+  gguf: {
+    architecture: "llama",
+    modelType: "llama",
+    keys: GGUF_KEYS,
+    flags: { attention_bias: "blk.0.attn_q.bias", mlp_bias: "blk.0.ffn_gate.bias" },
+  },
+
+  weights(c: LlamaConfig, has: HasWeight) {
     const { dModel, dFf, vocabSize } = c;
-    const tied = c.tiedEmbedding || !has("lm_head.weight");
-    const embed = stored(embeddingTensor("model.embed_tokens.weight", tied, has), [vocabSize, dModel]);
+    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
+    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
-        const layer = `model.layers.${i}`;
-        const bias = (tensor: string, size: number, has: boolean) => (has ? stored(tensor, [size]) : undefined);
-        const attn = `${layer}.self_attn`;
+        const at = storedIn(`model.layers.${i}`, `blk.${i}`);
+        const [q, k] = [{ ggufPairedHeads: c.nHeads }, { ggufPairedHeads: c.nKvHeads }];
         const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
-          ln1: { gain: stored(`${layer}.input_layernorm.weight`, [dModel]) },
+          ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: stored(`${attn}.q_proj.weight`, [dQ, dModel]),
-            wK: stored(`${attn}.k_proj.weight`, [dKv, dModel]),
-            wV: stored(`${attn}.v_proj.weight`, [dKv, dModel]),
-            wO: stored(`${attn}.o_proj.weight`, [dModel, dQ]),
-            bQ: bias(`${attn}.q_proj.bias`, dQ, c.attentionBias),
-            bK: bias(`${attn}.k_proj.bias`, dKv, c.attentionBias),
-            bV: bias(`${attn}.v_proj.bias`, dKv, c.attentionBias),
-            bO: bias(`${attn}.o_proj.bias`, dModel, c.attentionBias),
+            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel], q),
+            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel], k),
+            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
+            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...(c.attentionBias && {
+              bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ], q),
+              bK: at("self_attn.k_proj.bias", "attn_k.bias", [dKv], k),
+              bV: at("self_attn.v_proj.bias", "attn_v.bias", [dKv]),
+              bO: at("self_attn.o_proj.bias", "attn_output.bias", [dModel]),
+            }),
           },
-          ln2: { gain: stored(`${layer}.post_attention_layernorm.weight`, [dModel]) },
+          ln2: { gain: at("post_attention_layernorm.weight", "ffn_norm.weight", [dModel]) },
           mlp: {
-            wGate: stored(`${layer}.mlp.gate_proj.weight`, [dFf, dModel]),
-            wUp: stored(`${layer}.mlp.up_proj.weight`, [dFf, dModel]),
-            wDown: stored(`${layer}.mlp.down_proj.weight`, [dModel, dFf]),
-            bGate: bias(`${layer}.mlp.gate_proj.bias`, dFf, c.mlpBias),
-            bUp: bias(`${layer}.mlp.up_proj.bias`, dFf, c.mlpBias),
-            bDown: bias(`${layer}.mlp.down_proj.bias`, dModel, c.mlpBias),
+            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
+            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
+            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
+            ...(c.mlpBias && {
+              bGate: at("mlp.gate_proj.bias", "ffn_gate.bias", [dFf]),
+              bUp: at("mlp.up_proj.bias", "ffn_up.bias", [dFf]),
+              bDown: at("mlp.down_proj.bias", "ffn_down.bias", [dModel]),
+            }),
           },
         };
       }),
-      lnFinal: { gain: stored("model.norm.weight", [dModel]) },
-      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+      lnFinal: { gain: stored("model.norm.weight", [dModel], { gguf: "output_norm.weight" }) },
+      unembed,
     };
   },
 

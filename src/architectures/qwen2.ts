@@ -1,3 +1,4 @@
+import { GGUF_KEYS } from "../config/gguf.ts";
 import { layerWindows } from "../config/layer-windows.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { type RopeConfig, readRope } from "../config/rope.ts";
@@ -7,8 +8,8 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
-import { stored } from "../weights/schema.ts";
-import { defineArchitecture, embeddingTensor, type HasTensor, wantedRows } from "./architecture.ts";
+import { stored, storedIn } from "../weights/schema.ts";
+import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
  * Qwen2 and Qwen2.5 (arXiv:2407.10671, arXiv:2412.15115); DeepSeek-R1-Distill-Qwen as well.
@@ -60,37 +61,43 @@ export const qwen2 = defineArchitecture({
     };
   },
 
-  weights(c: Qwen2Config, has: HasTensor) {
+  gguf: {
+    architecture: "qwen2",
+    modelType: "qwen2",
+    keys: GGUF_KEYS,
+  },
+
+  weights(c: Qwen2Config, has: HasWeight) {
     const { dModel, dFf, vocabSize } = c;
-    const tied = c.tiedEmbedding || !has("lm_head.weight");
-    const embed = stored(embeddingTensor("model.embed_tokens.weight", tied, has), [vocabSize, dModel]);
+    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
+    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
-        const layer = `model.layers.${i}`;
-        const attn = `${layer}.self_attn`;
+        const at = storedIn(`model.layers.${i}`, `blk.${i}`);
         const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
-          ln1: { gain: stored(`${layer}.input_layernorm.weight`, [dModel]) },
+          ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: stored(`${attn}.q_proj.weight`, [dQ, dModel]),
-            wK: stored(`${attn}.k_proj.weight`, [dKv, dModel]),
-            wV: stored(`${attn}.v_proj.weight`, [dKv, dModel]),
-            wO: stored(`${attn}.o_proj.weight`, [dModel, dQ]),
-            bQ: stored(`${attn}.q_proj.bias`, [dQ]),
-            bK: stored(`${attn}.k_proj.bias`, [dKv]),
-            bV: stored(`${attn}.v_proj.bias`, [dKv]),
+            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
+            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
+            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
+            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ]),
+            bK: at("self_attn.k_proj.bias", "attn_k.bias", [dKv]),
+            bV: at("self_attn.v_proj.bias", "attn_v.bias", [dKv]),
           },
-          ln2: { gain: stored(`${layer}.post_attention_layernorm.weight`, [dModel]) },
+          ln2: { gain: at("post_attention_layernorm.weight", "ffn_norm.weight", [dModel]) },
           mlp: {
-            wGate: stored(`${layer}.mlp.gate_proj.weight`, [dFf, dModel]),
-            wUp: stored(`${layer}.mlp.up_proj.weight`, [dFf, dModel]),
-            wDown: stored(`${layer}.mlp.down_proj.weight`, [dModel, dFf]),
+            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
+            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
+            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
           },
         };
       }),
-      lnFinal: { gain: stored("model.norm.weight", [dModel]) },
-      unembed: tied ? embed : stored("lm_head.weight", [vocabSize, dModel]),
+      lnFinal: { gain: stored("model.norm.weight", [dModel], { gguf: "output_norm.weight" }) },
+      unembed,
     };
   },
 

@@ -28,8 +28,12 @@ export interface LoadedWeights {
 export interface Engine {
   /** Prepares a verified tape for many runs; the symbolic sizes may differ in each. */
   compile(tape: Tape): Program;
+  /** Gives back what a compiled program holds. */
+  release(program: Program): void;
   /** Makes room for this many pages of keys and values in every layer's cache; what is stored there stays. */
   reserve(nPages: number): void;
+  /** Copies pages' keys and values in every layer, before the next step. */
+  copyPages(copies: readonly { readonly from: number; readonly to: number }[]): void;
   /** One step; the arrays that it returns are the caller's. Rejects with the signal's reason once it is aborted. */
   run(program: Program, step: StepInputs, signal?: AbortSignal): Promise<ReadonlyMap<string, StepOutput>>;
   close(): Promise<void>;

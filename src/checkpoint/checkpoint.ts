@@ -1,12 +1,12 @@
 import { CheckpointError, RequestError } from "../errors.ts";
 import type { Source } from "../host.ts";
-import type { Dtype } from "../tensor/dtype.ts";
+import type { Format } from "../tensor/format.ts";
 import { formatShape } from "../tensor/shape.ts";
 
 /** Where a tensor's bytes lie: dense, row-major, little-endian, `sizeBytes` of them from `offset` of `file`. */
 export interface StoredTensor {
   readonly name: string;
-  readonly dtype: Dtype;
+  readonly dtype: Format;
   readonly shape: readonly number[];
   /** The file's plain name within its folder, or its own name where it was opened alone. */
   readonly file: string;
@@ -15,10 +15,14 @@ export interface StoredTensor {
   readonly sizeBytes: number;
 }
 
+/** Whose names the tensors have, and in which order their rows lie. */
+export type CheckpointFormat = "safetensors" | "gguf";
+
 /** The named tensors of a model on disk; their bytes are read when asked for, and not kept. */
 export interface Checkpoint {
   /** The folder or file, for messages. */
   readonly name: string;
+  readonly format: CheckpointFormat;
   /** In the order of the files, and in each file of the bytes. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Free text of the files' authors; where shards differ, the first shard's value stands. */
@@ -27,6 +31,8 @@ export interface Checkpoint {
   read(tensor: StoredTensor): Promise<Uint8Array<ArrayBuffer>>;
   /** The bytes of rows `fromRow` to `fromRow + nRows - 1` of the first axis; a scalar has no rows. */
   readRows(tensor: StoredTensor, fromRow: number, nRows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** The file of this machine that holds a tensor's bytes, for backends that map it; undefined where there is none. */
+  filePath(tensor: StoredTensor): string | undefined;
   close(): Promise<void>;
 }
 
@@ -40,7 +46,7 @@ export interface CheckpointFile {
 }
 
 /** The checkpoint that these files make together; it owns their sources. Their tensors have distinct names. */
-export function checkpointOf(name: string, files: readonly CheckpointFile[]): Checkpoint {
+export function checkpointOf(name: string, format: CheckpointFormat, files: readonly CheckpointFile[]): Checkpoint {
   const sources = new Map(files.map(({ file, source }) => [file, source]));
   const read = (tensor: StoredTensor, offset: number, sizeBytes: number) => {
     const source = sources.get(tensor.file);
@@ -54,6 +60,7 @@ export function checkpointOf(name: string, files: readonly CheckpointFile[]): Ch
   };
   return {
     name,
+    format,
     tensors: new Map(files.flatMap(({ tensors }) => tensors).map((tensor) => [tensor.name, tensor])),
     metadata: mergeMetadata(files),
     read: async (tensor) => read(tensor, 0, tensor.sizeBytes),
@@ -61,6 +68,7 @@ export function checkpointOf(name: string, files: readonly CheckpointFile[]): Ch
       const rowBytes = rowSizeBytes(name, tensor, fromRow, nRows);
       return read(tensor, fromRow * rowBytes, nRows * rowBytes);
     },
+    filePath: ({ file }) => sources.get(file)?.filePath,
     close: () => closeAll(sources.values()),
   };
 }

@@ -7,6 +7,7 @@
 import { CheckpointError, type ErrorCode } from "../errors.ts";
 import type { Source } from "../host.ts";
 import { DTYPE_SIZE_BYTES, type Dtype } from "../tensor/dtype.ts";
+import { tensorSizeBytes } from "../tensor/format.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { type CheckpointFile, quote, type StoredTensor, tensorPath } from "./checkpoint.ts";
 import { DAMAGED, isObject, MAX_JSON_BYTES, parseJsonObject } from "./json.ts";
@@ -78,7 +79,7 @@ function parseTensor(
   if (!isCounts(shape)) {
     throw refuse("checkpoint.shape", "shape must be a list of sizes below 2^53, none negative", quote(shape));
   }
-  const sizeBytes = shapeSizeBytes(shape, dtype);
+  const sizeBytes = tensorSizeBytes(shape, dtype);
   if (sizeBytes === undefined) {
     throw refuse("checkpoint.shape", "a tensor's size must stay below 2^53 bytes", `${dtypeName} ${quote(shape)}`);
   }
@@ -149,14 +150,4 @@ function parseMetadata(path: string, value: unknown): Record<string, string> {
 
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
-}
-
-/** Bytes of a dense tensor; undefined where the product, taken from the left, leaves the exact integers. */
-function shapeSizeBytes(shape: readonly number[], dtype: Dtype): number | undefined {
-  let sizeBytes: number = DTYPE_SIZE_BYTES[dtype];
-  for (const size of shape) {
-    sizeBytes *= size;
-    if (sizeBytes > Number.MAX_SAFE_INTEGER) return undefined;
-  }
-  return sizeBytes;
 }

@@ -27,7 +27,7 @@ export function openSafetensorsFile(source: Source): Promise<Checkpoint> {
 }
 
 async function openAlone(name: string, file: string, source: Source): Promise<Checkpoint> {
-  return checkpointOf(name, [await readOrClose(file, source)]);
+  return checkpointOf(name, "safetensors", [await readOrClose(file, source)]);
 }
 
 async function openSharded(folder: Folder, index: Source): Promise<Checkpoint> {
@@ -44,7 +44,7 @@ async function openSharded(folder: Folder, index: Source): Promise<Checkpoint> {
     await closeAll(files.map(({ source }) => source));
     throw error;
   }
-  return checkpointOf(folder.name, files);
+  return checkpointOf(folder.name, "safetensors", files);
 }
 
 async function openShard(folder: Folder, file: string, namedBy: string): Promise<Source> {

@@ -18,11 +18,19 @@ const MAX_LAYERS = 10_000;
 export class ConfigReader {
   readonly fileName: string;
   readonly #json: Json;
+  readonly #names: ReadonlyMap<string, string>;
   readonly #read = new Set<string>();
 
-  constructor(json: Json, fileName = "config.json") {
+  /** `names`: what the file itself calls a key, for messages, where it does not call it that. */
+  constructor(json: Json, fileName = "config.json", names: ReadonlyMap<string, string> = new Map()) {
     this.#json = json;
     this.fileName = fileName;
+    this.#names = names;
+  }
+
+  /** The path of errors about a key. */
+  pathOf(key: string): string {
+    return `${this.fileName}: ${this.#nameOf(key)}`;
   }
 
   /** Whether the key is there and not null; Hugging Face writes null for "not set". */
@@ -79,7 +87,14 @@ export class ConfigReader {
     const value = this.raw(key);
     if (value === undefined) return undefined;
     if (!isObject(value)) throw this.invalid(key, "an object", value);
-    return new ConfigReader(value, `${this.fileName}: ${key}`);
+    return new ConfigReader(value, this.pathOf(key));
+  }
+
+  /** So many positive numbers. */
+  positives(key: string, length: number): readonly number[] {
+    const isPositive = (v: unknown): boolean => Number.isFinite(v) && (v as number) > 0;
+    const fits = (v: unknown): boolean => Array.isArray(v) && v.length === length && v.every(isPositive);
+    return this.#checked<readonly number[]>(key, undefined, `${length} positive numbers`, fits);
   }
 
   /** A key that must have this value where it is set: anything else would change what the model computes. */
@@ -87,7 +102,7 @@ export class ConfigReader {
     const found = this.raw(key);
     if (found === undefined || found === value) return;
     throw new ConfigError("config.unsupported", {
-      path: `${this.fileName}: ${key}`,
+      path: this.pathOf(key),
       expected: `only ${value} is supported (${why})`,
       got: JSON.stringify(found),
     });
@@ -97,7 +112,7 @@ export class ConfigReader {
   invalid(key: string, expected: string, got: unknown): ConfigError {
     const found = got === undefined ? "nothing" : JSON.stringify(got);
     return new ConfigError("config.value", {
-      path: `${this.fileName}: ${key}`,
+      path: this.pathOf(key),
       expected: `must be ${expected}`,
       got: found.length > 80 ? `${found.slice(0, 77)}...` : found,
     });
@@ -110,13 +125,20 @@ export class ConfigReader {
     if (unknown.length > 0) {
       const [key] = unknown;
       throw new ConfigError("config.key", {
-        path: `${this.fileName}: ${unknown.join(", ")}`,
+        path: `${this.fileName}: ${unknown.map((name) => this.#nameOf(name)).join(", ")}`,
         expected: "every key must be understood, for it may change what the model computes",
         got: JSON.stringify(this.#json[key])?.slice(0, 80),
-        remedy: `${suggest(key, [...this.#read])} If it is harmless, open with ignore: [${unknown.map((k) => `"${k}"`).join(", ")}].`,
+        remedy: `${suggest(
+          key,
+          Array.from(this.#read, (name) => this.#nameOf(name)),
+        )} If it is harmless, open with ignore: [${unknown.map((k) => `"${k}"`).join(", ")}].`,
       });
     }
     return unread.filter((key) => ignore.includes(key));
+  }
+
+  #nameOf(key: string): string {
+    return this.#names.get(key) ?? key;
   }
 
   #absent(key: string): undefined {

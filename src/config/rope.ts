@@ -29,6 +29,12 @@ export type RopeScaling =
       readonly originalContextLength: number;
       /** On cos and sin. */
       readonly attentionFactor: number;
+    }
+  | {
+      /** Only in GGUF files: whatever the scaling is, worked out. */
+      readonly type: "factors";
+      /** For each pair of dimensions what its frequency is divided by. */
+      readonly factors: readonly number[];
     };
 
 const SUPPORTED = ["default", "linear", "llama3", "yarn"];
@@ -40,7 +46,7 @@ const SUPPORTED = ["default", "linear", "llama3", "yarn"];
 export function readRope(r: ConfigReader, contextLength: number, headDim: number): RopeConfig {
   if (headDim % 2 !== 0) {
     throw new ConfigError("config.value", {
-      path: `${r.fileName}: head_dim`,
+      path: r.pathOf("head_dim"),
       expected: "heads must have an even whole size (hidden_size / num_attention_heads where head_dim is not set)",
       got: `${headDim}`,
       remedy: "Rotary embedding turns pairs of dimensions.",
@@ -55,12 +61,12 @@ export function readRope(r: ConfigReader, contextLength: number, headDim: number
   const scaling = parameters ?? old;
   if (scaling === undefined) return { theta: oldTheta, scaling: { type: "default" } };
   const theta = scaling.positive("rope_theta", oldTheta);
-  const result = { theta, scaling: readScaling(scaling, contextLength) };
+  const result = { theta, scaling: readScaling(scaling, contextLength, headDim / 2) };
   scaling.finish();
   return result;
 }
 
-function readScaling(r: ConfigReader, contextLength: number): RopeScaling {
+function readScaling(r: ConfigReader, contextLength: number, nPairs: number): RopeScaling {
   r.require("partial_rotary_factor", 1, "this family rotates whole heads");
   const older = r.raw("type");
   const type = (r.raw("rope_type") ?? older ?? "default") as RopeScaling["type"];
@@ -89,6 +95,8 @@ function readScaling(r: ConfigReader, contextLength: number): RopeScaling {
         attentionFactor: readAttentionFactor(r, factor),
       };
     }
+    case "factors":
+      return { type, factors: r.positives("factors", nPairs) };
     default:
       throw new ConfigError("config.unsupported", {
         path: `${r.fileName}: rope_type`,
@@ -121,6 +129,8 @@ export function ropeFrequencies({ theta, scaling }: RopeConfig, rotaryDim: numbe
       return plain.map((f) => llama3Frequency(f, scaling));
     case "yarn":
       return yarnFrequencies(plain, theta, scaling);
+    case "factors":
+      return plain.map((f, i) => f / scaling.factors[i]);
   }
 }
 

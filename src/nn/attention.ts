@@ -22,13 +22,16 @@ export interface AttentionSizes {
   readonly headDim: number;
 }
 
+/** `rounded` gives keys as the cache will hold them; apply it last. */
+export type Prepare = (q: Value, k: Value, rounded: (k: Value) => Value) => readonly [q: Value, k: Value];
+
 interface AttentionOptions {
   /** Keys that a row sees, itself included; undefined for all before it. */
   readonly window?: number;
   /** On q · k; 1/√headDim unless stated. */
   readonly scale?: number;
   /** What a family does to queries [T, nHeads, headDim] and keys [T, nKvHeads, headDim] before they meet. */
-  readonly prepare?: (q: Value, k: Value) => readonly [q: Value, k: Value];
+  readonly prepare?: Prepare;
 }
 
 /**
@@ -41,14 +44,16 @@ export function selfAttention(
   { nHeads, nKvHeads, headDim }: AttentionSizes,
   rows: Value,
   cache: LayerCache,
-  { window, scale = headDim ** -0.5, prepare = (q, k) => [q, k] }: AttentionOptions = {},
+  { window, scale = headDim ** -0.5, prepare = (q, k, rounded) => [q, rounded(k)] }: AttentionOptions = {},
 ): Value {
   return scope(groupName(weights), () => {
     const q = point("q", splitHeads(matmul(x, weights.wQ, weights.bQ), { nHeads, headDim })); // [T, nHeads, headDim]
     const k = point("k", splitHeads(matmul(x, weights.wK, weights.bK), { nHeads: nKvHeads, headDim }));
-    const v = point("v", splitHeads(matmul(x, weights.wV, weights.bV), { nHeads: nKvHeads, headDim }));
-    const [query, key] = prepare(q, k);
-    const cached = cache.append(key, v, rows);
+    const v = splitHeads(matmul(x, weights.wV, weights.bV), { nHeads: nKvHeads, headDim });
+    const rounded = (kv: Value): Value => cache.rounded(kv);
+    const value = point("v", rounded(v)); // [T, nKvHeads, headDim]
+    const [query, key] = prepare(q, k, rounded);
+    const cached = cache.append(key, value, rows);
     const z = point("z", attention(query, cached, rows, { scale, window })); // [T, nHeads, headDim]
     return point("out", matmul(mergeHeads(z), weights.wO, weights.bO)); // [T, dModel]
   });

@@ -2,16 +2,14 @@ import { type RopeConfig, ropeFrequencies, ropeMagnitude } from "../config/rope.
 import { rope } from "../ops/index.ts";
 import { constant, point } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
-
-/** Rotates the queries and keys of a layer by their rows' positions. */
-export type Rotary = (q: Value, k: Value) => readonly [q: Value, k: Value];
+import type { Prepare } from "./attention.ts";
 
 /** Rotary embedding of whole heads in the half-split pairing of Hugging Face checkpoints. */
-export function rotary(config: RopeConfig, headDim: number, rows: Value): Rotary {
+export function rotary(config: RopeConfig, headDim: number, rows: Value): Prepare {
   const freqs = constant("ropeFreqs", ropeFrequencies(config, headDim), [1, headDim / 2]);
   const attrs = { pairing: "half", magnitude: ropeMagnitude(config) } as const;
-  return (q, k) => [
+  return (q, k, rounded) => [
     point("rotQ", rope(q, freqs, rows, attrs)), // [T, nHeads, headDim]
-    point("rotK", rope(k, freqs, rows, attrs)), // [T, nKvHeads, headDim]
+    point("rotK", rounded(rope(k, freqs, rows, attrs))), // [T, nKvHeads, headDim]
   ];
 }

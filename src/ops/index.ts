@@ -26,5 +26,6 @@ export { selectPairs } from "./select-pairs/select-pairs.ts";
 export { selectRows } from "./select-rows/select-rows.ts";
 export { softmax } from "./softmax/softmax.ts";
 export { splitHeads } from "./split-heads/split-heads.ts";
+export { toCache } from "./to-cache/to-cache.ts";
 export { topK } from "./top-k/top-k.ts";
 export { topKeys } from "./top-keys/top-keys.ts";

@@ -29,6 +29,7 @@ export const OPCODES: Readonly<Record<string, number>> = {
   selectRows: 24,
   softmax: 25,
   splitHeads: 26,
-  topK: 27,
-  topKeys: 28,
+  toCache: 27,
+  topK: 28,
+  topKeys: 29,
 };

@@ -1,14 +1,20 @@
 import type { Architecture } from "../architectures/architecture.ts";
 import { ARCHITECTURES } from "../architectures/index.ts";
+import { quote, tensorPath } from "../checkpoint/checkpoint.ts";
+import type { GgufCheckpoint } from "../checkpoint/gguf.ts";
+import { type GgufConfig, ggufConfigReader } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { ConfigReader, isObject, type Json } from "../config/reader.ts";
-import { ConfigError, nearest } from "../errors.ts";
+import { CheckpointError, ConfigError, nearest } from "../errors.ts";
+import { formatShape, numel } from "../tensor/shape.ts";
 
 export interface ReadConfig {
   readonly architecture: Architecture;
   readonly config: ModelConfig;
   /** Keys that were ignored on request. */
   readonly ignoredKeys: readonly string[];
+  /** Tensors that are part of the config. */
+  readonly usedTensors: readonly string[];
 }
 
 /** Chooses the family by `model_type` and reads its config; every key must be understood or be in `ignore`. */
@@ -17,10 +23,30 @@ export function readConfig(json: unknown, fileName: string, ignore: readonly str
     throw new ConfigError("config.value", { path: fileName, expected: "must be a JSON object" });
   }
   const { architecture, modelType } = findArchitecture(json, fileName);
-  const reader = new ConfigReader(json, fileName);
+  return read(architecture, modelType, new ConfigReader(json, fileName), ignore);
+}
+
+const ROPE_FACTORS = "rope_freqs.weight";
+
+/** As `readConfig`, from a GGUF file; of its metadata the keys of its architecture must be understood. */
+export async function readGgufConfig(checkpoint: GgufCheckpoint, ignore: readonly string[] = []): Promise<ReadConfig> {
+  const { architecture, gguf } = findGgufArchitecture(checkpoint);
+  const { name, values, tensors } = checkpoint;
+  const ropeFactors = await readRopeFactors(checkpoint);
+  const reader = ggufConfigReader(gguf, { values, tensors, ropeFactors }, name);
+  return read(architecture, gguf.modelType, reader, ignore, ropeFactors === undefined ? [] : [ROPE_FACTORS]);
+}
+
+function read(
+  architecture: Architecture,
+  modelType: string,
+  reader: ConfigReader,
+  ignore: readonly string[],
+  usedTensors: readonly string[] = [],
+): ReadConfig {
   const config = architecture.config(reader, modelType);
-  checkSizes(config, fileName);
-  return { architecture, config, ignoredKeys: reader.finish(ignore) };
+  checkSizes(config, reader.fileName);
+  return { architecture, config, ignoredKeys: reader.finish(ignore), usedTensors };
 }
 
 function findArchitecture(json: Json, fileName: string): { architecture: Architecture; modelType: string } {
@@ -42,6 +68,41 @@ function findArchitecture(json: Json, fileName: string): { architecture: Archite
     });
   }
   return { architecture, modelType };
+}
+
+function findGgufArchitecture({ name, values }: GgufCheckpoint): { architecture: Architecture; gguf: GgufConfig } {
+  const kind = values.get("general.type")?.value ?? "model";
+  const named = values.get("general.architecture")?.value;
+  const known = ARCHITECTURES.flatMap((architecture) => {
+    const { gguf } = architecture;
+    return gguf === undefined ? [] : [{ architecture, gguf }];
+  });
+  const found = known.find(({ gguf }) => gguf.architecture === named);
+  if (found !== undefined && kind === "model") return found;
+  const [key, got] = kind === "model" ? ["general.architecture", named] : ["general.type", kind];
+  const names = known.map(({ gguf }) => gguf.architecture).join(", ");
+  throw new ConfigError("config.unsupported", {
+    path: `${name}: ${key}`,
+    expected: kind === "model" ? `the supported architectures are ${names}` : 'the file must hold a "model"',
+    got: quote(got),
+  });
+}
+
+/** The factors hold half a head; more than this is no such tensor. */
+const MAX_ROPE_FACTORS = 2 ** 16;
+
+async function readRopeFactors(checkpoint: GgufCheckpoint): Promise<number[] | undefined> {
+  const tensor = checkpoint.tensors.get(ROPE_FACTORS);
+  if (tensor === undefined) return undefined;
+  const { dtype, shape } = tensor;
+  if (dtype !== "f32" || numel(shape) > MAX_ROPE_FACTORS) {
+    throw new CheckpointError("checkpoint.dtype", {
+      path: tensorPath(checkpoint.name, ROPE_FACTORS),
+      expected: `factors of rotary frequencies must be f32, and at most ${MAX_ROPE_FACTORS}`,
+      got: `${dtype} ${formatShape(shape)}`,
+    });
+  }
+  return [...new Float32Array((await checkpoint.read(tensor)).buffer)];
 }
 
 /** What every family's sizes must satisfy, whatever the file says. */

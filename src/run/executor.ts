@@ -39,118 +39,132 @@ export interface ExecutorModel {
   readonly contextLength: number;
 }
 
-/** Runs steps of one model, one after another: plans and compiles each kind of request once. */
+/** Runs steps of one model: plans and compiles each kind of request once. One step at a time; see `Scheduler`. */
 export class Executor {
   readonly #model: ExecutorModel;
   readonly #pages = new PagePool();
   readonly #programs = new Map<string, { plan: GlassPlan; program: Program }>();
-  #last: Promise<unknown> = Promise.resolve();
 
   constructor(model: ExecutorModel) {
     this.#model = model;
+  }
+
+  /** Pages of the cache that sequences hold. */
+  get nPagesInUse(): number {
+    return this.#pages.nPages - this.#pages.nFreePages;
   }
 
   newSequence(): Sequence {
     return new Sequence(this.#pages);
   }
 
-  /** Gives a sequence's pages back, after the steps that were asked for before. */
-  release(sequence: Sequence): void {
-    this.#last = this.#last.then(() => sequence.release());
+  /** Equal for requests that one program serves, so that their sequences can share a step. */
+  kindOf({ logits, reads, derived, keepsState }: StepRequest): string {
+    const points = reads.map(({ entry, positions }) => [entry.name, positions]);
+    return JSON.stringify([logits, points, derived?.key, keepsState]);
   }
 
-  /** Appends tokens to each sequence; if it fails or is aborted, the sequences are as before. */
-  step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
-    const result = this.#last.then(() => this.#step(appends, request, signal));
-    this.#last = result.catch(() => {});
-    return result;
+  /** Refuses tokens that cannot be run, before anything is computed. */
+  check({ sequence, tokens }: Append): void {
+    checkTokens(tokens, this.#model.vocabSize);
+    const { contextLength } = this.#model;
+    if (sequence.length + tokens.length <= contextLength) return;
+    throw new RequestError("request.context", {
+      path: "tokens",
+      expected: `a sequence has at most ${contextLength} tokens (the model's context length)`,
+      got: `${sequence.length} cached and ${tokens.length} new ones`,
+      remedy: "Shorten the text.",
+    });
   }
 
-  /** Runs a tape over weights and integer inputs alone, without rows of any sequence. */
-  evaluate(tape: Tape, ints: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Tensor>> {
-    const { engine } = this.#model;
-    const result = this.#last.then(() => engine.run(engine.compile(tape), { rows: new Rows([]), ints }));
-    this.#last = result.catch(() => {});
-    return result.then(
-      (outputs) => new Map([...outputs].map(([name, { shape, data }]) => [name, new Tensor(shape, data)])),
-    );
-  }
-
-  async #step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
-    if (signal?.aborted) throw signal.reason;
-    for (const append of appends) this.#check(append);
+  /**
+   * Runs checked tokens as the next rows of their sequences. The sequences' lengths are the caller's to advance, so
+   * that a step that fails or is not wanted any more leaves them as they were.
+   */
+  async step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
     const { plan, program } = this.#program(request);
-    const rows = this.#rows(appends);
+    const { engine, precision } = this.#model;
+    const rows = rowsOf(appends);
     const sequences = appends.map(({ sequence, tokens }) => ({
       tokens,
       start: sequence.length,
       end: sequence.length + tokens.length,
     }));
     const step = stepInputs(plan, rows, sequences, appends, request.logits);
-    checkBudget(plan, step, this.#model.precision);
-    for (const { sequence, tokens } of appends) sequence.reserve(sequence.length + tokens.length);
-    this.#model.engine.reserve(this.#pages.nPages);
-    const outputs = await this.#model.engine.run(program, step, signal);
-    for (const { sequence, tokens } of appends) sequence.length += tokens.length;
+    checkBudget(plan, step, precision);
+    const copies = appends.flatMap(({ sequence, tokens }) => sequence.reserve(sequence.length + tokens.length));
+    engine.reserve(this.#pages.nPages);
+    engine.copyPages(copies);
+    const outputs = await engine.run(program, step, signal);
     return unpackStep(plan, outputs, step, sequences, request.logits);
   }
 
-  #check({ sequence, tokens }: Append): void {
-    const { vocabSize, contextLength } = this.#model;
-    if (tokens.length === 0) {
-      throw new RequestError("request.tokens", {
-        path: "tokens",
-        expected: "a sequence needs at least one token",
-        got: "none",
-        remedy: "Give a text or token ids; a model with a BOS token can start from that alone.",
-      });
-    }
-    const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-    if (wrong !== undefined) {
-      throw new RequestError("request.tokens", {
-        path: "tokens",
-        expected: `token ids are integers from 0 to ${vocabSize - 1}`,
-        got: `${wrong}`,
-      });
-    }
-    if (sequence.length + tokens.length > contextLength) {
-      throw new RequestError("request.context", {
-        path: "tokens",
-        expected: `a sequence has at most ${contextLength} tokens (the model's context length)`,
-        got: `${sequence.length} cached and ${tokens.length} new ones`,
-        remedy: "Shorten the text.",
-      });
+  /** Runs a tape over weights and integer inputs alone, without rows of any sequence. */
+  async evaluate(tape: Tape, ints: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Tensor>> {
+    const { engine } = this.#model;
+    const program = engine.compile(tape);
+    try {
+      const outputs = await engine.run(program, { rows: new Rows([]), ints });
+      return new Map([...outputs].map(([name, { shape, data }]) => [name, new Tensor(shape, data)]));
+    } finally {
+      engine.release(program);
     }
   }
 
-  #rows(appends: readonly Append[]): Rows {
-    return new Rows(
-      appends.map(({ sequence, tokens }) => ({
-        // The sequence's own list, which grows once the step is known to be allowed.
-        pages: sequence.pages,
-        start: sequence.length,
-        nRows: tokens.length,
-        ropeVariant: 0,
-      })),
-    );
-  }
-
-  #program({ logits, reads, derived, keepsState }: StepRequest): { plan: GlassPlan; program: Program } {
-    const points = reads.map(({ entry, positions }) => [entry.name, positions]);
-    const key = JSON.stringify([logits !== "none", points, derived?.key, keepsState]);
+  #program(request: StepRequest): { plan: GlassPlan; program: Program } {
+    const { logits, reads, derived, keepsState } = request;
+    const key = this.kindOf({ ...request, logits: logits === "last" ? "all" : logits });
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const { tape, unembed, taps, engine } = this.#model;
     const plan = planGlass(tape, unembed, taps, { logits: logits !== "none", reads, derived, keepsState });
     const compiled = { plan, program: engine.compile(plan.tape) };
-    if (this.#programs.size >= MAX_PROGRAMS) this.#programs.delete(this.#programs.keys().next().value ?? "");
+    this.#dropOldest();
     this.#programs.set(key, compiled);
     return compiled;
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#programs;
+    if (oldest === undefined || this.#programs.size < MAX_PROGRAMS) return;
+    const [key, { program }] = oldest;
+    this.#programs.delete(key);
+    this.#model.engine.release(program);
   }
 }
 
 /** Kinds of request whose programs are kept; the oldest goes first. */
 const MAX_PROGRAMS = 64;
+
+function checkTokens(tokens: readonly number[], vocabSize: number): void {
+  if (tokens.length === 0) {
+    throw new RequestError("request.tokens", {
+      path: "tokens",
+      expected: "a sequence needs at least one token",
+      got: "none",
+      remedy: "Give a text or token ids; a model with a BOS token can start from that alone.",
+    });
+  }
+  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
+  if (wrong === undefined) return;
+  throw new RequestError("request.tokens", {
+    path: "tokens",
+    expected: `token ids are integers from 0 to ${vocabSize - 1}`,
+    got: `${wrong}`,
+  });
+}
+
+function rowsOf(appends: readonly Append[]): Rows {
+  return new Rows(
+    appends.map(({ sequence, tokens }) => ({
+      // The sequence's own list, which grows once the step is known to be allowed.
+      pages: sequence.pages,
+      start: sequence.length,
+      nRows: tokens.length,
+      ropeVariant: 0,
+    })),
+  );
+}
 
 function stepInputs(
   plan: GlassPlan,

@@ -1,4 +1,3 @@
-import type { ModelTape } from "../architectures/architecture.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { CheckpointError, PointError, RequestError } from "../errors.ts";
@@ -12,11 +11,11 @@ import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
-import type { Executor } from "./executor.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
-import { checkRunOptions, type RunOptions } from "./options.ts";
+import { checkChoice, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
-import { Session } from "./session.ts";
+import type { Runtimes } from "./runtime.ts";
+import { Session, type SessionOptions } from "./session.ts";
 
 /** One sequence (text or token ids), or several to run in one step. */
 export type RunInput = string | readonly number[] | readonly string[] | readonly (readonly number[])[];
@@ -32,11 +31,10 @@ export interface ModelParts {
   readonly name: string;
   readonly config: ModelConfig;
   readonly architecture: string;
-  readonly modelTape: ModelTape;
+  readonly runtimes: Runtimes;
   readonly bindings: Bindings;
   readonly checkpoint: Checkpoint;
   readonly catalog: PointCatalog;
-  readonly executor: Executor;
   readonly tokenizer: Tokenizer | undefined;
   readonly eosTokens: readonly number[];
   readonly backend: string;
@@ -71,7 +69,7 @@ export class Model {
 
   /** The model as a tensor program; `printTape` shows it. */
   get tape(): Tape {
-    return this.#parts.modelTape.tape;
+    return this.#parts.runtimes.get("f32").modelTape.tape;
   }
 
   /** Where each weight lies in the checkpoint, and the tensors that are left out, with the reason. */
@@ -130,12 +128,12 @@ export class Model {
 
   /** As `run`, with results that a view computes on the tape. */
   async runDerived(input: RunInput, derived: Derived | undefined, options: RunOptions = {}): Promise<Run> {
-    const { executor } = this.#parts;
+    const { executor, scheduler } = this.#parts.runtimes.get("f32");
     const { read, logits, signal } = checkRunOptions("run", options);
     const appends = this.#sequences(input).map((tokens) => ({ sequence: executor.newSequence(), tokens }));
     try {
       const request = { logits, reads: this.resolveReads(read), derived, keepsState: false };
-      return await executor.step(appends, request, signal);
+      return await scheduler.step(appends, request, signal);
     } finally {
       for (const { sequence } of appends) sequence.release();
     }
@@ -149,20 +147,30 @@ export class Model {
     build: (scope: WeightScope) => Readonly<Record<string, Value>>,
     ints: Readonly<Record<string, Int32Array>> = {},
   ): Promise<ReadonlyMap<string, Tensor>> {
-    const { modelTape, executor } = this.#parts;
+    const { modelTape, executor, scheduler } = this.#parts.runtimes.get("f32");
     const scope: WeightScope = {
       weight: (name) => weightLeaf(modelTape.tape, name),
       readout: (vector) => modelTape.readout(vector),
     };
-    return executor.evaluate(
-      buildTape("weights", () => build(scope)),
-      new Map(Object.entries(ints)),
-    );
+    const tape = buildTape("weights", () => build(scope));
+    return scheduler.exclusive(() => executor.evaluate(tape, new Map(Object.entries(ints))));
   }
 
   /** A sequence that keeps its keys and values between calls. */
-  session(): Session {
-    return new Session(this, this.#parts.executor);
+  session(options: SessionOptions = {}): Session {
+    checkOptions("session", options, ["contextLength", "kv"]);
+    const { runtimes, config } = this.#parts;
+    const { contextLength = config.contextLength, kv = "f32" } = options;
+    checkChoice("session: kv", kv, ["f32", "f16"]);
+    const { executor, scheduler } = runtimes.get(kv);
+    if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > config.contextLength) {
+      throw new RequestError("request.option", {
+        path: "session: contextLength",
+        expected: `must be an integer from 1 to ${config.contextLength}, the model's context length`,
+        got: `${contextLength}`,
+      });
+    }
+    return new Session(this, scheduler, executor.newSequence(), contextLength);
   }
 
   /** Continues a text or token ids, one step a token. */

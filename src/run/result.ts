@@ -25,6 +25,8 @@ export class Run {
   readonly #points: ReadonlyMap<string, readonly Tensor[]>;
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #derived: ReadonlyMap<string, Tensor>;
+  /** The axis of each point's tensors that counts rows. */
+  readonly #rowAxes: ReadonlyMap<string, number>;
 
   constructor(parts: {
     sequences: readonly SequenceRows[];
@@ -33,6 +35,7 @@ export class Run {
     points: ReadonlyMap<string, readonly Tensor[]>;
     aliases: ReadonlyMap<string, string>;
     derived: ReadonlyMap<string, Tensor>;
+    rowAxes: ReadonlyMap<string, number>;
   }) {
     this.sequences = parts.sequences;
     this.fired = parts.fired;
@@ -40,6 +43,7 @@ export class Run {
     this.#points = parts.points;
     this.#aliases = parts.aliases;
     this.#derived = parts.derived;
+    this.#rowAxes = parts.rowAxes;
   }
 
   /** [R, vocabSize] for the wanted rows of all sequences, one after another; all rows unless asked otherwise. */
@@ -87,6 +91,26 @@ export class Run {
     return tensor;
   }
 
+  /** The run of `nSequences` of the batch's sequences, as if they had been run alone. */
+  part(first: number, nSequences: number): Run {
+    const slice = <T>(list: readonly T[]): readonly T[] => list.slice(first, first + nSequences);
+    const points = new Map([...this.#points].map(([name, tensors]) => [name, slice(tensors)]));
+    const logits = this.#logits && stack((points.get("logits") ?? []) as readonly Tensor<FloatArray>[]);
+    const fired = Object.keys(this.fired).map((name): [string, number] => {
+      const tensors = points.get(name) ?? [];
+      return [name, tensors.reduce((sum, { shape }) => sum + shape[this.#rowAxes.get(name) ?? 0], 0)];
+    });
+    return new Run({
+      sequences: slice(this.sequences),
+      fired: Object.fromEntries(fired),
+      logits,
+      points,
+      aliases: this.#aliases,
+      derived: this.#derived,
+      rowAxes: this.#rowAxes,
+    });
+  }
+
   /** A result that a view computed on the tape, by the name it gave it. */
   derived(name: string): Tensor {
     const tensor = this.#derived.get(name);
@@ -110,6 +134,7 @@ export function unpackStep(
   const points = new Map<string, readonly Tensor[]>();
   const aliases = new Map<string, string>();
   const fired: Record<string, number> = {};
+  const rowAxes = new Map<string, number>();
   for (const read of plan.reads) {
     const { name } = read.entry;
     const output = take(outputs, read.output);
@@ -126,6 +151,7 @@ export function unpackStep(
       });
     }
     points.set(name, tensors);
+    rowAxes.set(name, ragged === undefined ? 0 : 1);
     for (const alias of read.entry.aliases) aliases.set(alias, name);
   }
   const all = outputs.get("logits");
@@ -140,8 +166,23 @@ export function unpackStep(
     logits: all && new Tensor(all.shape, all.data as FloatArray),
     points,
     aliases,
+    rowAxes,
     derived: new Map(derived.map(([name, { shape, data }]) => [name, new Tensor(shape, data)])),
   });
+}
+
+/** Tensors [n, width] under one another. */
+function stack(tensors: readonly Tensor<FloatArray>[]): Tensor<FloatArray> {
+  if (tensors.length === 1) return tensors[0];
+  const nRows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
+  const [, ...rest] = tensors[0].shape;
+  const data = new (tensors[0].data.constructor as Float32ArrayConstructor)(nRows * numel(rest));
+  let at = 0;
+  for (const tensor of tensors) {
+    data.set(tensor.data, at);
+    at += tensor.data.length;
+  }
+  return new Tensor([nRows, ...rest], data);
 }
 
 function take(outputs: ReadonlyMap<string, StepOutput>, name: string): StepOutput {

@@ -1,38 +1,54 @@
-import type { ModelConfig } from "../config/model-config.ts";
 import { RequestError } from "../errors.ts";
 import type { Read } from "../glass/plan.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
+import type { KvType } from "../tape/value.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Executor } from "./executor.ts";
 import { type GenerateOptions, type GenerationStep, generate } from "./generate.ts";
 import type { Sequence } from "./kv-pages.ts";
 import { checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** What a session needs of its model. */
 export interface SessionModel {
   readonly tokenizer: Tokenizer;
   readonly hasTokenizer: boolean;
-  readonly config: ModelConfig;
   readonly eosTokens: readonly number[];
   resolveReads(specs: readonly ReadSpec[]): Read[];
+}
+
+/** Settings of a session. */
+export interface SessionOptions {
+  /** Most tokens that the session may hold; the model's context where undefined. */
+  readonly contextLength?: number;
+  /** How keys and values are cached: f16 takes half the memory and rounds them. f32 where undefined. */
+  readonly kv?: KvType;
 }
 
 /** One growing sequence whose keys and values stay cached between calls. Calls run one after another. */
 export class Session {
   readonly #model: SessionModel;
-  readonly #executor: Executor;
+  readonly #scheduler: Scheduler;
   readonly #sequence: Sequence;
-  readonly #tokens: number[] = [];
+  readonly #tokens: number[];
+  readonly contextLength: number;
   #closed = false;
-  /** The append under way: what comes after it begins where it ends. */
+  /** The call under way: what comes after it begins where it ends. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** Made by `model.session()`. */
-  constructor(model: SessionModel, executor: Executor) {
+  constructor(
+    model: SessionModel,
+    scheduler: Scheduler,
+    sequence: Sequence,
+    contextLength: number,
+    tokens: readonly number[] = [],
+  ) {
     this.#model = model;
-    this.#executor = executor;
-    this.#sequence = executor.newSequence();
+    this.#scheduler = scheduler;
+    this.#sequence = sequence;
+    this.contextLength = contextLength;
+    this.#tokens = [...tokens];
   }
 
   /** All tokens that have been run, in order. */
@@ -44,9 +60,7 @@ export class Session {
   async append(input: string | readonly number[], options: RunOptions = {}): Promise<Run> {
     this.#checkOpen();
     const given = typeof input === "string" ? input : [...input];
-    const run = this.#last.then(() => this.#append(this.#encode(given), options));
-    this.#last = run.catch(() => {});
-    return run;
+    return this.#inOrder(() => this.#append(this.#encode(given), options));
   }
 
   /** Appends `input` and continues it token by token. */
@@ -56,22 +70,72 @@ export class Session {
   ): AsyncGenerator<GenerationStep, void, undefined> {
     this.#checkOpen();
     await this.#last;
-    const { hasTokenizer, eosTokens, config } = this.#model;
+    const { hasTokenizer, eosTokens } = this.#model;
     const tokenizer = hasTokenizer ? this.#model.tokenizer : undefined;
-    const { contextLength } = config;
+    const { contextLength } = this;
     yield* generate(this, this.#encode(input), options, { tokenizer, eosTokens, contextLength });
+  }
+
+  /** A second session that goes on from here; what both have cached is shared until one of them writes there. */
+  async fork(): Promise<Session> {
+    this.#checkOpen();
+    return this.#inOrder(() =>
+      this.#scheduler.exclusive(() => {
+        const { contextLength } = this;
+        return new Session(this.#model, this.#scheduler, this.#sequence.fork(), contextLength, this.#tokens);
+      }),
+    );
+  }
+
+  /** Forgets all tokens from position `length` on. */
+  async truncate(length: number): Promise<void> {
+    this.#checkOpen();
+    if (!Number.isInteger(length) || length < 0 || length > this.#tokens.length) {
+      throw new RequestError("request.option", {
+        path: "truncate",
+        expected: `the length must be from 0 to ${this.#tokens.length}`,
+        got: `${length}`,
+      });
+    }
+    await this.#inOrder(() =>
+      this.#scheduler.exclusive(() => {
+        this.#sequence.truncate(length);
+        this.#tokens.length = Math.min(length, this.#tokens.length);
+      }),
+    );
+  }
+
+  /**
+   * Keeps the longest cached beginning that `tokens` has too, forgets the rest, and gives the tokens that are still to
+   * be appended; at least one, so that there are logits to go on from.
+   */
+  async reuse(tokens: readonly number[]): Promise<number[]> {
+    this.#checkOpen();
+    await this.#last;
+    const limit = Math.min(tokens.length - 1, this.#tokens.length);
+    let nShared = 0;
+    while (nShared < limit && tokens[nShared] === this.#tokens[nShared]) nShared++;
+    await this.truncate(nShared);
+    return tokens.slice(nShared);
   }
 
   /** Gives the cache's memory back, once the calls under way have ended. */
   close(): void {
-    if (!this.#closed) this.#executor.release(this.#sequence);
+    if (!this.#closed) this.#scheduler.exclusive(() => this.#sequence.release());
     this.#closed = true;
+  }
+
+  #inOrder<T>(call: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(call);
+    this.#last = result.catch(() => {});
+    return result;
   }
 
   async #append(tokens: readonly number[], options: RunOptions): Promise<Run> {
     const { read, logits, signal } = checkRunOptions("append", options);
     const request = { logits, reads: this.#model.resolveReads(read), keepsState: true };
-    const run = await this.#executor.step([{ sequence: this.#sequence, tokens }], request, signal);
+    if (this.#sequence.length + tokens.length > this.contextLength) throw this.#fullError(tokens.length);
+    const run = await this.#scheduler.step([{ sequence: this.#sequence, tokens }], request, signal);
     for (const token of tokens) this.#tokens.push(token);
     return run;
   }
@@ -79,6 +143,15 @@ export class Session {
   #encode(input: string | readonly number[]): readonly number[] {
     if (typeof input !== "string") return input;
     return this.#model.tokenizer.encode(input, { addSpecialTokens: this.#tokens.length === 0 });
+  }
+
+  #fullError(nNew: number): RequestError {
+    return new RequestError("request.context", {
+      path: "tokens",
+      expected: `a sequence has at most ${this.contextLength} tokens (the session's context length)`,
+      got: `${this.#tokens.length} cached and ${nNew} new ones`,
+      remedy: "Shorten the text, or truncate the session.",
+    });
   }
 
   #checkOpen(): void {

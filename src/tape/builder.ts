@@ -2,7 +2,7 @@ import { TapeError } from "../errors.ts";
 import type { Composite, Op } from "./op.ts";
 import { bindDims, describeInputs, shapeOf } from "./signature.ts";
 import type { Tape } from "./tape.ts";
-import type { Attrs, Dim, Leaf, Node, Shape, Value, ValueType } from "./value.ts";
+import type { Attrs, Dim, KvType, Leaf, Node, Shape, Value, ValueType } from "./value.ts";
 
 /**
  * Builds tapes. The builder is ambient, so that a model file reads like its paper, but only inside one synchronous
@@ -207,8 +207,8 @@ export function weight(name: string, shape: readonly number[]): Value {
 }
 
 /** One layer's keys and values: [nKvHeads, headDim, vHeadDim]. */
-export function cacheLeaf(name: string, shape: readonly [number, number, number]): Value {
-  return leaf({ kind: "cache", name }, "cache", shape);
+export function cacheLeaf(name: string, shape: readonly [number, number, number], type: KvType = "f32"): Value {
+  return leaf({ kind: "cache", name, type }, "cache", shape);
 }
 
 /** Numbers that follow from the config, such as rotary frequencies. */

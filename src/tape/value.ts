@@ -11,11 +11,14 @@ export type Shape = readonly Dim[];
 /** float: real numbers in the run's precision. int: int32. rows, cache: opaque to all but a few ops. */
 export type ValueType = "float" | "int" | "rows" | "cache";
 
+/** How a cache holds keys and values. */
+export type KvType = "f32" | "f16";
+
 /** What a tape is given rather than computes. */
 export type Leaf =
   | { readonly kind: "input"; readonly name: string }
   | { readonly kind: "weight"; readonly name: string }
-  | { readonly kind: "cache"; readonly name: string }
+  | { readonly kind: "cache"; readonly name: string; readonly type: KvType }
   | { readonly kind: "constant"; readonly name: string; readonly data: Float64Array };
 
 /** One operation of a tape, at the scope in which it was built. */

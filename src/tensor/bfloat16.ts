@@ -7,3 +7,11 @@ export const BFLOAT16_TABLE: Float32Array = (() => {
   for (let i = 0; i < bits.length; i++) bits[i] = i << 16;
   return new Float32Array(bits.buffer);
 })();
+
+/** The bits of the nearest bfloat16 values, halves to even; a NaN stays one, made quiet. */
+export function bfloat16Of(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(values.slice().buffer);
+  return Uint16Array.from(bits, (word) =>
+    (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,
+  );
+}

@@ -6,7 +6,8 @@ import { Rows } from "../tape/rows.ts";
 import { concreteDims, type StepInputs } from "../tape/sizes.ts";
 import type { Tape } from "../tape/tape.ts";
 import { isLeaf, type Node } from "../tape/value.ts";
-import { DTYPE_SIZE_BYTES, type Dtype } from "../tensor/dtype.ts";
+import { DTYPE_SIZE_BYTES } from "../tensor/dtype.ts";
+import { tensorSizeBytes } from "../tensor/format.ts";
 import { numel } from "../tensor/shape.ts";
 import type { Bindings } from "../weights/bind.ts";
 import { namedWeights } from "../weights/schema.ts";
@@ -68,12 +69,8 @@ export function describeModel(model: {
     ...model.ignoredKeys.map((name) => ({ name, reason: "left out on request" })),
   ];
   const info = describe(model.architecture, model.config, model.tape, nParameters, ignored);
-  const storedBytes = weights.reduce((sum, { shape, dtype }) => sum + numel(shape) * sizeBytes(dtype), 0);
+  const storedBytes = weights.reduce((sum, { shape, dtype }) => sum + (tensorSizeBytes(shape, dtype) ?? 0), 0);
   return { ...info, weightBytes: { stored: storedBytes, ...info.weightBytes } };
-}
-
-function sizeBytes(dtype: Dtype): number {
-  return DTYPE_SIZE_BYTES[dtype];
 }
 
 function describe(

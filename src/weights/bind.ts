@@ -1,17 +1,25 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.ts";
 import { CheckpointError, suggest } from "../errors.ts";
-import { COMPUTE_DTYPES, type ComputeDtype, isComputeDtype } from "../tensor/dtype.ts";
+import { COMPUTE_DTYPES } from "../tensor/dtype.ts";
+import { COMPUTE_FORMATS, type ComputeFormat, type Format, isBlockFormat, isComputeFormat } from "../tensor/format.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import type { WeightSpec } from "./schema.ts";
+import { adjacentPairs, type Part, type WeightSpec } from "./schema.ts";
 
-/** Where one weight lies: rows [from, to) of a stored tensor (columns where transposed). */
+/**
+ * Where one weight lies: rows [from, to) of a stored tensor (columns where transposed). Where it is not transposed, its
+ * row i begins at byte `tensor.offset + (from + storedRows[i]) * rowSizeBytes` of `tensor.file`.
+ */
 export interface Binding {
   readonly name: string;
   readonly shape: readonly number[];
   readonly tensor: StoredTensor;
-  readonly dtype: ComputeDtype;
+  readonly dtype: ComputeFormat;
   readonly transposed: boolean;
   readonly rows: readonly [from: number, to: number];
+  /** Bytes of one stored row. */
+  readonly rowSizeBytes: number;
+  /** For each row of the weight which of the rows [from, to) it is, counted from `from`; undefined: in their order. */
+  readonly storedRows?: Int32Array;
 }
 
 /** Tensors that a checkpoint may hold without the model using them, each with the reason. */
@@ -21,9 +29,11 @@ export interface IgnoredTensors {
 }
 
 export interface BindOptions {
-  /** Part of every tensor's name that some files leave out, such as `model.`. */
+  /** Part of every Hugging Face tensor's name that some files leave out, such as `model.`. */
   readonly prefix: string;
   readonly ignored: readonly IgnoredTensors[];
+  /** Tensors that have been used already, such as those that the config was read from. */
+  readonly used?: readonly string[];
 }
 
 export interface Bindings {
@@ -31,10 +41,17 @@ export interface Bindings {
   readonly ignored: readonly { readonly tensor: string; readonly reason: string }[];
 }
 
-/** Finds a tensor by its Hugging Face name, with or without the prefix that some files leave out. */
-export function findTensor(checkpoint: Checkpoint, name: string, prefix: string): StoredTensor | undefined {
-  const bare = name.startsWith(prefix) ? name.slice(prefix.length) : `${prefix}${name}`;
-  return checkpoint.tensors.get(name) ?? checkpoint.tensors.get(bare);
+/** The tensor that holds a weight: by its Hugging Face name, with or without `prefix`, or by its name in GGUF. */
+export function findTensor(checkpoint: Checkpoint, spec: WeightSpec, prefix: string): StoredTensor | undefined {
+  const { tensor: name } = partIn(checkpoint, spec);
+  if (checkpoint.format === "gguf") return checkpoint.tensors.get(name);
+  const other = name.startsWith(prefix) ? name.slice(prefix.length) : `${prefix}${name}`;
+  return checkpoint.tensors.get(name) ?? checkpoint.tensors.get(other);
+}
+
+function partIn({ format }: Checkpoint, { part, gguf }: WeightSpec): Part {
+  // What GGUF has no name for is reported under the only name it has.
+  return format === "gguf" ? (gguf ?? part) : part;
 }
 
 /**
@@ -44,15 +61,16 @@ export function findTensor(checkpoint: Checkpoint, name: string, prefix: string)
 export function bindWeights(
   specs: ReadonlyMap<string, WeightSpec>,
   checkpoint: Checkpoint,
-  { prefix, ignored }: BindOptions,
+  { prefix, ignored, used: usedBefore = [] }: BindOptions,
 ): Bindings {
   const weights = new Map<string, Binding>();
-  const used = new Set<StoredTensor>();
+  const used = new Set(usedBefore.map((name) => checkpoint.tensors.get(name)));
   for (const [name, spec] of specs) {
-    const tensor = findTensor(checkpoint, spec.part.tensor, prefix);
-    if (tensor === undefined) throw missing(name, spec, checkpoint);
+    const tensor = findTensor(checkpoint, spec, prefix);
+    const part = partIn(checkpoint, spec);
+    if (tensor === undefined) throw missing(name, spec.shape, part, checkpoint);
     used.add(tensor);
-    weights.set(name, bindOne(name, spec, tensor));
+    weights.set(name, bindOne(name, spec.shape, part, tensor));
   }
   checkCoverage(weights.values());
   const surplus = [...checkpoint.tensors.values()].filter((tensor) => !used.has(tensor));
@@ -65,7 +83,9 @@ export function bindWeights(
   return { weights, ignored: reasons.map(({ tensor, reason = "" }) => ({ tensor, reason })) };
 }
 
-function bindOne(name: string, { shape, part }: WeightSpec, tensor: StoredTensor): Binding {
+const MISMATCH = "The config and the weights do not belong together, or one of them is damaged.";
+
+function bindOne(name: string, shape: readonly number[], part: Part, tensor: StoredTensor): Binding {
   const path = `${tensor.file}: ${tensor.name}`;
   const nRows = shape[0];
   const found = part.transposed ? tensor.shape.toReversed() : tensor.shape;
@@ -77,18 +97,34 @@ function bindOne(name: string, { shape, part }: WeightSpec, tensor: StoredTensor
       path,
       expected: `${name} needs ${part.transposed ? "the transpose of " : ""}${formatShape(shape)}${rows}`,
       got: formatShape(tensor.shape),
-      remedy: "config.json and the weights do not belong together, or one of them is damaged.",
+      remedy: MISMATCH,
     });
   }
-  if (!isComputeDtype(tensor.dtype)) {
-    throw new CheckpointError("checkpoint.dtype", {
-      path,
-      expected: `weights must be ${COMPUTE_DTYPES.join(", ")}`,
-      got: tensor.dtype,
-      remedy: "Convert the checkpoint to one of these types.",
-    });
-  }
-  return { name, shape, tensor, dtype: tensor.dtype, transposed: part.transposed, rows: [from, to] };
+  return {
+    name,
+    shape,
+    tensor,
+    dtype: computeFormat(path, tensor),
+    transposed: part.transposed,
+    rows: [from, to],
+    rowSizeBytes: tensor.sizeBytes / (tensor.shape[0] ?? 1),
+    storedRows: part.pairedHeads === undefined ? undefined : adjacentPairs(nRows, part.pairedHeads),
+  };
+}
+
+function computeFormat(path: string, { dtype, shape }: StoredTensor): ComputeFormat {
+  const isQuantised = isBlockFormat(dtype);
+  // Rows of a vector are single elements, which blocks do not have.
+  const taken = isQuantised && shape.length > 1 ? COMPUTE_FORMATS : COMPUTE_DTYPES;
+  if (isComputeFormat(dtype) && (taken as readonly Format[]).includes(dtype)) return dtype;
+  throw new CheckpointError("checkpoint.dtype", {
+    path,
+    expected: `${shape.length > 1 ? "weights" : "vectors"} must be ${taken.join(", ")}`,
+    got: dtype,
+    remedy: isQuantised
+      ? `${dtype.toUpperCase()} is not supported yet: take the model in Q8_0, BF16 or F16.`
+      : "Convert the checkpoint to one of these types.",
+  });
 }
 
 /** A tensor that several weights share must not be longer than all of them together. */
@@ -104,17 +140,17 @@ function checkCoverage(bindings: Iterable<Binding>): void {
       path: `${tensor.file}: ${tensor.name}`,
       expected: "every row of a tensor must belong to a weight",
       got: `${formatShape(tensor.shape)}, of which ${n} are left over`,
-      remedy: "config.json and the weights do not belong together, or one of them is damaged.",
+      remedy: MISMATCH,
     });
   }
 }
 
-function missing(name: string, spec: WeightSpec, checkpoint: Checkpoint): CheckpointError {
+function missing(name: string, shape: readonly number[], { tensor }: Part, checkpoint: Checkpoint): CheckpointError {
   return new CheckpointError("checkpoint.missing", {
-    path: `${checkpoint.name}: ${spec.part.tensor}`,
-    expected: `the checkpoint must hold this tensor, it is ${name} ${formatShape(spec.shape)}`,
+    path: `${checkpoint.name}: ${tensor}`,
+    expected: `the checkpoint must hold this tensor, it is ${name} ${formatShape(shape)}`,
     got: "no tensor of that name",
-    remedy: `${suggest(spec.part.tensor, [...checkpoint.tensors.keys()])} Is config.json that of this checkpoint?`,
+    remedy: `${suggest(tensor, [...checkpoint.tensors.keys()])} Is the config that of this checkpoint?`,
   });
 }
 
@@ -123,6 +159,6 @@ function unused(tensor: string, nSurplus: number, checkpoint: Checkpoint): Check
     path: `${checkpoint.name}: ${tensor}`,
     expected: "every tensor of the checkpoint must be used by the model",
     got: `${nSurplus} that no weight of this architecture refers to`,
-    remedy: "Is config.json that of this checkpoint? To drop it on purpose, name it in open(..., { ignore: [...] }).",
+    remedy: "Is the config that of this checkpoint? To drop it on purpose, name it in open(..., { ignore: [...] }).",
   });
 }

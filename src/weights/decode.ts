@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { decodeFloats, type FloatArray, floatArray, type Precision } from "../tensor/dtype.ts";
+import { type FloatArray, floatArray, type Precision } from "../tensor/dtype.ts";
+import { decodeRows } from "../tensor/format.ts";
 import { numel } from "../tensor/shape.ts";
 import type { Binding } from "./bind.ts";
 
@@ -9,19 +10,36 @@ export async function decodeWeight(
   checkpoint: Checkpoint,
   precision: Precision,
 ): Promise<FloatArray> {
-  const { tensor, dtype, rows, shape, transposed } = binding;
+  const { tensor, dtype, rows, shape, transposed, storedRows } = binding;
+  if (transposed) return decodeColumns(binding, checkpoint, precision);
   const [from, to] = rows;
-  if (!transposed) {
-    const out = floatArray(precision, numel(shape));
-    decodeFloats(dtype, await checkpoint.readRows(tensor, from, to - from), out, 0);
-    return out;
-  }
+  const stored = floatArray(precision, numel(shape));
+  decodeRows(dtype, await checkpoint.readRows(tensor, from, to - from), stored, 0);
+  return storedRows === undefined ? stored : inOrder(stored, storedRows);
+}
+
+async function decodeColumns(
+  { tensor, dtype, rows, shape }: Binding,
+  checkpoint: Checkpoint,
+  precision: Precision,
+): Promise<FloatArray> {
+  const [from, to] = rows;
   const [nIn = 0, nOut = 0] = tensor.shape;
   const whole = floatArray(precision, nIn * nOut);
-  decodeFloats(dtype, await checkpoint.read(tensor), whole, 0);
+  decodeRows(dtype, await checkpoint.read(tensor), whole, 0);
   const out = floatArray(precision, numel(shape));
   for (let row = from; row < to; row++) {
     for (let i = 0; i < nIn; i++) out[(row - from) * nIn + i] = whole[i * nOut + row];
+  }
+  return out;
+}
+
+/** Rows as the weight has them: row i is stored row `storedRows[i]`. */
+function inOrder(stored: FloatArray, storedRows: Int32Array): FloatArray {
+  const length = stored.length / storedRows.length;
+  const out = stored.slice();
+  for (const [row, from] of storedRows.entries()) {
+    out.set(stored.subarray(from * length, (from + 1) * length), row * length);
   }
   return out;
 }

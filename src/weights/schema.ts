@@ -2,33 +2,68 @@ import type { Value } from "../tape/value.ts";
 
 /** Rows of one tensor of a checkpoint. */
 export interface Part {
-  /** The tensor's name in a Hugging Face checkpoint. */
+  /** The tensor's name there. */
   readonly tensor: string;
   /** Stored [in, out] (Conv1D of GPT-2): its columns are the weight's rows. */
   readonly transposed: boolean;
   /** Half-open range of rows (of columns where transposed); all where undefined. */
   readonly rows: readonly [from: number, to: number] | undefined;
+  /** The heads whose rows lie in the order of `adjacentPairs`; undefined where rows lie in the weight's own order. */
+  readonly pairedHeads: number | undefined;
 }
 
 /** One weight that an architecture declares: its shape [out, in], [out] or [n, d], and where a checkpoint has it. */
 export class WeightSpec {
   readonly shape: readonly number[];
+  /** In a Hugging Face checkpoint. */
   readonly part: Part;
+  /** In a GGUF file; undefined where none is known to hold it. */
+  readonly gguf: Part | undefined;
 
-  constructor(shape: readonly number[], part: Part) {
+  constructor(shape: readonly number[], part: Part, gguf?: Part) {
     this.shape = shape;
     this.part = part;
+    this.gguf = gguf;
   }
 }
 
 interface StoredOptions {
+  /** Of the Hugging Face tensor; those of GGUF are [out, in] always. */
   readonly transposed?: boolean;
   readonly rows?: readonly [from: number, to: number];
+  /** Name in a GGUF file. */
+  readonly gguf?: string;
+  /** Heads of q or k whose rows a GGUF file holds as `adjacentPairs` says: those of its architecture "llama". */
+  readonly ggufPairedHeads?: number;
 }
 
-/** Declares a weight stored under `tensor`. */
+/** Declares a weight that a Hugging Face checkpoint stores under `tensor`. */
 export function stored(tensor: string, shape: readonly number[], options: StoredOptions = {}): WeightSpec {
-  return new WeightSpec(shape, { tensor, transposed: options.transposed ?? false, rows: options.rows });
+  const { transposed = false, rows, gguf, ggufPairedHeads: pairedHeads } = options;
+  return new WeightSpec(
+    shape,
+    { tensor, transposed, rows, pairedHeads: undefined },
+    gguf === undefined ? undefined : { tensor: gguf, transposed: false, rows, pairedHeads },
+  );
+}
+
+/** Declares weights of one layer: their names go on from the layer's in a Hugging Face checkpoint and in a GGUF file. */
+export function storedIn(layer: string, ggufLayer: string) {
+  return (tensor: string, gguf: string, shape: readonly number[], options: Omit<StoredOptions, "gguf"> = {}) =>
+    stored(`${layer}.${tensor}`, shape, { ...options, gguf: `${ggufLayer}.${gguf}` });
+}
+
+/**
+ * Where each row of q or k lies when rotary pairs lie side by side: a head of size d has its rows i and i + d/2, which
+ * turn together, as stored rows 2i and 2i + 1 (`LlamaModel.permute` of llama.cpp's converter).
+ */
+export function adjacentPairs(nRows: number, nHeads: number): Int32Array {
+  const headDim = nRows / nHeads;
+  return Int32Array.from({ length: nRows }, (_, row) => {
+    const inHead = row % headDim;
+    const [pair, half] = [inHead % (headDim / 2), Math.floor(inHead / (headDim / 2))];
+    return row - inHead + 2 * pair + half;
+  });
 }
 
 /** Weights by group: `{ embed, lnFinal: { gain }, blocks: [{ attn: { wQ, ... } }] }`; absent ones are undefined. */

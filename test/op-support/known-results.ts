@@ -159,6 +159,14 @@ const reductions: readonly KnownResult[] = [
   },
 ];
 
+const roundings: readonly KnownResult[] = [
+  {
+    promise: "toCache rounds to 11 bits of mantissa, ties to even, and beyond 65504 to infinity",
+    build: () => ops.toCache(row(2048.5, 2049, 2051, 65_504, 65_520, 1e-8), { type: "f16" }),
+    expected: [[2048, 2048, 2052, 65_504, Number.POSITIVE_INFINITY, 0]],
+  },
+];
+
 const products: readonly KnownResult[] = [
   {
     promise: "matmul takes weights as [out, in]",
@@ -356,6 +364,7 @@ const attention: readonly KnownResult[] = [
 export const KNOWN_RESULTS: readonly KnownResult[] = [
   ...elementwise,
   ...reductions,
+  ...roundings,
   ...products,
   ...moves,
   ...rotations,

@@ -8,6 +8,7 @@ import { isLeaf, type Node, type Value } from "../../tape/value.ts";
 import { verify } from "../../tape/verify.ts";
 import type { FloatArray } from "../../tensor/dtype.ts";
 import { decodeWeight } from "../../weights/decode.ts";
+import { closedModelError } from "../closed-model-error.ts";
 import type { Backend, Engine, LoadedWeights, Program, StepOutput } from "../contract.ts";
 import { CachePool } from "./cache-pool.ts";
 import { runNode } from "./run-node.ts";
@@ -52,15 +53,22 @@ class ReferenceEngine implements Engine {
     return { tape: expanded, dead: deadAfter(expanded) };
   }
 
+  copyPages(copies: readonly { readonly from: number; readonly to: number }[]): void {
+    for (const { from, to } of copies) this.#caches.copyPage(from, to);
+  }
+
+  /** Programs hold nothing beyond themselves here. */
+  release(): void {}
+
   reserve(nPages: number): void {
     this.#caches.reserve(nPages);
   }
 
   async run(program: ReferenceProgram, step: StepInputs, signal?: AbortSignal): Promise<Map<string, StepOutput>> {
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw closedModelError();
     const data = await this.#leafData(program.tape, step).catch((error) => {
       // A file that was closed while it was read is no defect of the file.
-      throw this.#closed ? closedError() : error;
+      throw this.#closed ? closedModelError() : error;
     });
     for (const [i, node] of program.tape.nodes.entries()) {
       if (signal?.aborted) throw signal.reason;
@@ -68,7 +76,7 @@ class ReferenceEngine implements Engine {
       for (const value of program.dead[i]) data.delete(value);
       if (this.#host.nowMs() - this.#lastPauseMs > PAUSE_AFTER_MS) {
         await this.#host.pause();
-        if (this.#closed) throw closedError();
+        if (this.#closed) throw closedModelError();
         this.#lastPauseMs = this.#host.nowMs();
       }
     }
@@ -145,13 +153,4 @@ function deadAfter(tape: Tape): Value[][] {
 
 function missingInput(name: string): never {
   throw new BackendError("backend.state", { path: name, expected: "the step must supply this input" });
-}
-
-function closedError(): BackendError {
-  return new BackendError("backend.state", {
-    path: "model",
-    expected: "the model must be open",
-    got: "a closed one",
-    remedy: "Open it again; tensors that it returned stay valid.",
-  });
 }

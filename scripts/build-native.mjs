@@ -1,0 +1,124 @@
+// Compiles native/ and the kernels beside the ops into native/build/Release/golgi.node, where a compiler is there.
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { filesBelow } from "./lib/files.mjs";
+import { installIfStale } from "./lib/install.mjs";
+import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
+
+const buildFolder = path.join(root, "native", "build");
+const addon = path.join(buildFolder, "Release", "golgi.node");
+/** Which sources the addon was built from. */
+const stampFile = path.join(buildFolder, ".stamp");
+/** What was said about a missing tool, so that it is said once. */
+const saidFile = path.join(buildFolder, ".said");
+/** As much of the build's output as a failure shows. */
+const nLines = 40;
+
+/** Builds where the addon is missing or older than its sources, and the tools to build it are there. */
+export function buildNativeIfStale() {
+  if (isFresh()) return;
+  const missing = missingTool();
+  if (missing !== undefined) return sayOnce(missing);
+  rmSync(saidFile, { force: true });
+  console.log("Building the native engine (once, about a minute) ...");
+  buildNative();
+}
+
+function isFresh() {
+  return existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === sourceStamp();
+}
+
+function buildNative() {
+  const stamp = sourceStamp();
+  // An aborted build must not pass for a finished one.
+  rmSync(stampFile, { force: true });
+  const nodeGyp = path.join(root, "node_modules", "node-gyp", "bin", "node-gyp.js");
+  const args = ["configure", "build", "-C", "native", "--release", `--nodedir=${headersFolder()}`];
+  const { status, error, stdout, stderr } = spawnSync(
+    node24(),
+    [nodeGyp, ...args, "--jobs", String(availableParallelism())],
+    { cwd: root, env: environment(), encoding: "utf8", maxBuffer: 2 ** 28 },
+  );
+  if (status !== 0) {
+    const log = `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}`.trimEnd().split("\n");
+    const errors = log.filter((line) => /\berror\b/i.test(line) && !line.startsWith("gyp "));
+    const said = [...errors.slice(0, 10), "...", ...log.slice(-nLines)];
+    throw new SetupError(`${said.join("\n")}\n\nThe native engine did not compile; the compiler's errors stand above.`);
+  }
+  writeFileSync(stampFile, stamp);
+}
+
+/** Why this machine cannot compile, or undefined. */
+function missingTool() {
+  // Visual Studio is found by node-gyp alone.
+  if (process.platform === "win32") return undefined;
+  const compiler = [process.env.CXX, "g++", "clang++", "c++"].find((name) => name !== undefined && runs(name));
+  if (compiler === undefined) return ["C++ compiler", "g++ or clang"];
+  if (!knowsCpp20(compiler)) return ["C++ compiler that knows C++20", "g++ 11 or clang 14, or a later one,"];
+  if (!runs("make")) return ["make", "make"];
+  return runs(process.env.PYTHON ?? "python3") ? undefined : ["python3, which builds need,", "python3"];
+}
+
+function runs(command) {
+  // On a bare Mac the compilers are shims that open a dialogue to install them.
+  if (process.platform === "darwin" && spawnSync("xcode-select", ["-p"]).status !== 0) return false;
+  return spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+function knowsCpp20(compiler) {
+  const source = "#include <bit>\n#include <span>\n#include <version>\nint main() { return std::bit_cast<int>(0.0f); }\n";
+  const { status } = spawnSync(compiler, ["-std=c++20", "-fsyntax-only", "-x", "c++", "-"], {
+    input: source,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  return status === 0;
+}
+
+function sayOnce([what, remedy]) {
+  const line = `No ${what} found: golgi runs on the reference backend, slowly. Install ${remedy} to change that.`;
+  if (existsSync(saidFile) && readFileSync(saidFile, "utf8") === line) return;
+  console.log(line);
+  mkdirSync(buildFolder, { recursive: true });
+  writeFileSync(saidFile, line);
+}
+
+/** A folder whose include/node/ holds Node's headers; Node-API is the same in all versions. Nothing is downloaded. */
+function headersFolder() {
+  const packaged = path.join(root, "node_modules", "node", "node_modules");
+  const platformPackages = existsSync(packaged) ? readdirSync(packaged).map((name) => path.join(packaged, name)) : [];
+  const installations = [process.execPath, node24()].map((node) => path.dirname(path.dirname(node)));
+  const found = [...platformPackages, ...installations].find((folder) =>
+    existsSync(path.join(folder, "include", "node", "node_api.h")),
+  );
+  if (found !== undefined) return found;
+  throw new SetupError(
+    "The native engine needs Node's headers, which the package \"node\" brings along; they are not there.\n" +
+      "npm install removes them: delete node_modules and run the same command again.",
+  );
+}
+
+/** Without npm's configuration, which node-gyp would prefer to its own arguments. */
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+}
+
+/** Changes whenever a source file is added, removed, renamed or written. */
+function sourceStamp() {
+  const hash = createHash("sha256");
+  const kernels = filesBelow("src/ops").filter((file) => file.endsWith(".cpp"));
+  const native = filesBelow("native").filter((file) => !/^native[\\/](build|test)[\\/]/.test(file));
+  for (const file of ["package-lock.json", ...kernels, ...native].sort()) {
+    const { mtimeMs, size } = statSync(path.join(root, file));
+    hash.update(`${file}\0${mtimeMs}\0${size}\n`);
+  }
+  return hash.digest("hex");
+}
+
+await runIfMain(import.meta.url, () => {
+  installIfStale();
+  buildNativeIfStale();
+});

@@ -1,0 +1,72 @@
+import { CheckpointError } from "../errors.ts";
+import type { HeaderBytes } from "./gguf-bytes.ts";
+import { DAMAGED } from "./json.ts";
+
+/** Arrays of numbers of each type that metadata may have. */
+export const NUMBER_ARRAYS = {
+  u8: Uint8Array,
+  i8: Int8Array,
+  u16: Uint16Array,
+  i16: Int16Array,
+  u32: Uint32Array,
+  i32: Int32Array,
+  f32: Float32Array,
+  u64: BigUint64Array,
+  i64: BigInt64Array,
+  f64: Float64Array,
+} as const;
+
+export type NumberType = keyof typeof NUMBER_ARRAYS;
+export type ElementType = NumberType | "bool" | "string";
+type ValueType = ElementType | "array";
+
+/** By the format's own ids, which are the positions here. */
+export const VALUE_TYPES: readonly ValueType[] = [
+  ...(["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"] as const),
+];
+
+export type Scalar = number | bigint | boolean | string;
+
+/** A value of a GGUF file's metadata with its type there; 64-bit integers are bigints. */
+export type GgufValue =
+  | { readonly type: ElementType; readonly value: Scalar }
+  | { readonly type: "array"; readonly of: ElementType; readonly value: ArrayLike<Scalar> };
+
+/** By key, in the order of the file. */
+export type GgufMetadata = ReadonlyMap<string, GgufValue>;
+
+/** The value of `key`, which is the name for messages. */
+export function readValue(bytes: HeaderBytes, key: string): GgufValue {
+  const type = readType(bytes, key);
+  if (type !== "array") return { type, value: readArray(bytes, key, type, 1)[0] };
+  const of = readType(bytes, key);
+  if (of === "array") throw refuse(bytes, key, "an array must not hold arrays, as in ggml", "an array of arrays");
+  return { type, of, value: readArray(bytes, key, of, bytes.count(leastSizeBytes(of), key)) };
+}
+
+function readType(bytes: HeaderBytes, key: string): ValueType {
+  const id = bytes.u32(key);
+  const type = VALUE_TYPES[id];
+  if (type !== undefined) return type;
+  throw refuse(bytes, key, `the type of a value must be 0 to ${VALUE_TYPES.length - 1}`, `${id}`);
+}
+
+function readArray(bytes: HeaderBytes, key: string, of: ElementType, length: number): ArrayLike<Scalar> {
+  if (of === "string") return bytes.list(length, () => bytes.string(key));
+  const { buffer } = bytes.take(length * leastSizeBytes(of), key);
+  if (of !== "bool") return new NUMBER_ARRAYS[of](buffer);
+  return Array.from(new Uint8Array(buffer), (byte) => {
+    if (byte > 1) throw refuse(bytes, key, "a bool must be 0 or 1", `${byte}`);
+    return byte === 1;
+  });
+}
+
+/** Bytes of an element; of a string those of its length alone. */
+function leastSizeBytes(type: ElementType): number {
+  if (type === "string") return 8;
+  return type === "bool" ? 1 : NUMBER_ARRAYS[type].BYTES_PER_ELEMENT;
+}
+
+function refuse({ path }: HeaderBytes, key: string, expected: string, got: string): CheckpointError {
+  return new CheckpointError("checkpoint.header", { path: `${path}: ${key}`, expected, got, remedy: DAMAGED });
+}

@@ -1,0 +1,126 @@
+// Weights times one to four rows of activations: dot products of weight rows as they lie in the file.
+//
+// The weights stream from memory once, so what counts is how they are read. One row after another is a single
+// sequential stream, which hardware prefetches best. But once the activations fill half of a 32 KB first-level cache,
+// the stream evicts them, and reading them again from the second level costs more than several streams do: then a few
+// weight rows share each load of activations.
+#pragma once
+
+#include <algorithm>
+
+#include "../../../native/src/formats/format.h"
+#include "../../../native/src/isa.h"
+#include "rows.h"
+
+namespace golgi::GOLGI_ISA {
+
+constexpr int64_t max_dot_columns = 4;
+
+/// Sums of products of `n_rows` weight rows with `n_columns` rows of activations.
+template <class F, int n_rows, int n_columns>
+struct Dots {
+  static constexpr int n_products = n_rows * n_columns;
+  // Independent sums hide the latency of fma.
+  static constexpr int n_sums = n_products >= 3 ? 1 : n_products == 2 ? 2 : 4;
+  static constexpr int n_unrolled = 4;
+  // Far enough to come from memory in time, near enough to still be there: measured between 512 and 8192.
+  static constexpr int64_t prefetch_bytes = 2048;
+  // Alone, a short row of small blocks does better without.
+  static constexpr bool prefetches = n_rows > 1 || F::block == Floats::lanes;
+
+  Floats sums[n_rows][n_columns][n_sums];
+
+  /// Of elements [0, n_k).
+  Dots(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t n_k) {
+    for (auto& row : sums) for (auto& column : row) for (Floats& sum : column) sum = Floats::zero();
+    constexpr int64_t step = n_unrolled * F::block;
+    int64_t i = 0;
+    for (; i + step <= n_k; i += step) {
+      if constexpr (prefetches) prefetch_step(rows, i);
+      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, x_stride, i + u * F::block, u % n_sums);
+    }
+    for (; i + F::block <= n_k; i += F::block) add_block(rows, x, x_stride, i, 0);
+    if constexpr (F::block == Floats::lanes) {
+      if (i < n_k) add_part(rows, x, x_stride, i, n_k - i);
+    }
+  }
+
+  float total(int row, int column) const {
+    const Floats(&s)[n_sums] = sums[row][column];
+    if constexpr (n_sums == 4) return sum((s[0] + s[1]) + (s[2] + s[3]));
+    if constexpr (n_sums == 2) return sum(s[0] + s[1]);
+    return sum(s[0]);
+  }
+
+ private:
+  static void prefetch_step(const uint8_t* const (&rows)[n_rows], int64_t i) {
+    for (const uint8_t* row : rows) {
+      const uint8_t* ahead = row + F::bytes(i) + prefetch_bytes;
+      for (int64_t b = 0; b < F::bytes(n_unrolled * F::block); b += 64) prefetch_far(ahead + b);
+    }
+  }
+
+  void add_block(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t i, int s) {
+    for (int r = 0; r < n_rows; r++) {
+      const typename F::Block w = F::load_block(rows[r], i);
+      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x + c * x_stride + i, sums[r][c][s]);
+    }
+  }
+
+  void add_part(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t i, int64_t n) {
+    for (int r = 0; r < n_rows; r++) {
+      const Floats w = F::load(rows[r], i, n);
+      for (int c = 0; c < n_columns; c++) {
+        sums[r][c][0] = fma(w, Floats::load(x + c * x_stride + i, n), sums[r][c][0]);
+      }
+    }
+  }
+};
+
+template <class F, int n_rows, int n_columns>
+inline void store_dots(const MatmulArgs& a, RowReader& reader, int64_t row, int64_t column) {
+  const uint8_t* rows[n_rows];
+  for (int r = 0; r < n_rows; r++) rows[r] = reader.row(row + r);
+  const Dots<F, n_rows, n_columns> dots(rows, a.x + column * a.n_k, a.n_k, a.n_k);
+  for (int c = 0; c < n_columns; c++) {
+    for (int r = 0; r < n_rows; r++) {
+      a.out[(column + c) * a.n_n + row + r] = dots.total(r, c) + (a.bias ? a.bias[row + r] : 0.0f);
+    }
+  }
+}
+
+/// Outputs [begin, end) of `n_columns` rows of activations.
+template <class F, int n_columns>
+inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t column) {
+  constexpr int64_t activation_bytes = 16384;
+  // As many sums as the ISA has registers for.
+  constexpr int n_shared = std::clamp((GOLGI_ISA_ID == 3 || GOLGI_ISA_ID == 4 ? 16 : 8) / n_columns, 1, 4);
+  RowReader reader(*a.w, begin);
+  int64_t row = begin;
+  if (n_columns * a.n_k * 4 > activation_bytes) {
+    for (; row + n_shared <= end; row += n_shared) store_dots<F, n_shared, n_columns>(a, reader, row, column);
+  }
+  for (; row < end; row++) store_dots<F, 1, n_columns>(a, reader, row, column);
+}
+
+template <class F>
+void dot_matmul(const MatmulArgs& a, Context& context) {
+  // Long enough to be worth handing out; whole cache lines of outputs.
+  constexpr int64_t chunk_bytes = 65536;
+  const int64_t rows_per_chunk = std::max<int64_t>(1, chunk_bytes / std::max<int64_t>(1, F::bytes(a.n_k)) / 16) * 16;
+  context.parallel((a.n_n + rows_per_chunk - 1) / rows_per_chunk, [&](int64_t chunk, int) {
+    const int64_t begin = chunk * rows_per_chunk;
+    const int64_t end = std::min(a.n_n, begin + rows_per_chunk);
+    // After the first columns the chunk's weights lie in the second-level cache.
+    for (int64_t column = 0; column < a.n_rest; column += max_dot_columns) {
+      switch (std::min(max_dot_columns, a.n_rest - column)) {
+        case 1: dot_columns<F, 1>(a, begin, end, column); break;
+        case 2: dot_columns<F, 2>(a, begin, end, column); break;
+        case 3: dot_columns<F, 3>(a, begin, end, column); break;
+        default: dot_columns<F, 4>(a, begin, end, column);
+      }
+    }
+  });
+}
+
+}  // namespace golgi::GOLGI_ISA

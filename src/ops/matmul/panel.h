@@ -1,0 +1,132 @@
+// Weights times many rows of activations: panels of weight rows, decoded and transposed into the first-level cache a
+// stretch of columns at a time, times tiles of activation rows whose sums stay in registers.
+//
+// Each product is one fma, and each output the sum over stretches of sums over their elements in order, so a row of
+// activations gives the same bits whichever rows it is multiplied with.
+#pragma once
+
+#include <algorithm>
+
+#include "../../../native/src/formats/format.h"
+#include "../../../native/src/isa.h"
+#include "rows.h"
+
+namespace golgi::GOLGI_ISA {
+
+#ifdef TUNE_NV
+constexpr int panel_vectors = TUNE_NV;
+constexpr int tile_columns = TUNE_NT;
+constexpr int64_t stretch = TUNE_KC;
+#elif GOLGI_ISA_ID == 3
+constexpr int panel_vectors = 4;
+constexpr int tile_columns = 6;
+constexpr int64_t stretch = 64;
+#elif GOLGI_ISA_ID == 4
+constexpr int panel_vectors = 4;
+constexpr int tile_columns = 6;
+constexpr int64_t stretch = 256;
+#else
+constexpr int panel_vectors = 2;
+constexpr int tile_columns = 6;
+constexpr int64_t stretch = 256;
+#endif
+constexpr int64_t panel_rows = panel_vectors * Floats::lanes;
+
+/// Elements [begin, end) of `n_rows` weight rows into panel [end - begin, panel_rows]; rows beyond n_rows are 0.
+template <class F>
+inline void pack_panel(const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end, float* panel) {
+  Floats square[Floats::lanes];
+  for (int64_t first = 0; first < panel_rows; first += Floats::lanes) {
+    for (int64_t i = begin; i < end; i += Floats::lanes) {
+      const int64_t n = std::min(Floats::lanes, end - i);
+      for (int64_t r = 0; r < Floats::lanes; r++) {
+        if (first + r >= n_rows) square[r] = Floats::zero();
+        else if (n == Floats::lanes) square[r] = F::load(rows[first + r], i);
+        else square[r] = F::load(rows[first + r], i, n);
+      }
+      transpose(square);
+      for (int64_t c = 0; c < n; c++) square[c].store(panel + (i - begin + c) * panel_rows + first);
+    }
+  }
+}
+
+/// sums [n_columns, panel_rows] = or += panel · n_columns rows of x, over n_k elements.
+template <int n_columns>
+inline void multiply_tile(const float* panel, int64_t n_k, const float* x, int64_t x_stride, float* sums, bool add) {
+  Floats acc[n_columns][panel_vectors];
+  for (auto& column : acc) for (Floats& v : column) v = Floats::zero();
+  for (int64_t k = 0; k < n_k; k++) {
+    Floats w[panel_vectors];
+    for (int v = 0; v < panel_vectors; v++) w[v] = Floats::load(panel + k * panel_rows + v * Floats::lanes);
+    for (int c = 0; c < n_columns; c++) {
+      const Floats value = Floats::all(x[c * x_stride + k]);
+      for (int v = 0; v < panel_vectors; v++) acc[c][v] = fma(w[v], value, acc[c][v]);
+    }
+  }
+  for (int c = 0; c < n_columns; c++) {
+    for (int v = 0; v < panel_vectors; v++) {
+      float* to = sums + c * panel_rows + v * Floats::lanes;
+      (add ? Floats::load(to) + acc[c][v] : acc[c][v]).store(to);
+    }
+  }
+}
+
+/// multiply_tile for a number of columns known only when run.
+template <int n_columns = tile_columns>
+inline void multiply_columns(int64_t n, const float* panel, int64_t n_k, const float* x, int64_t x_stride, float* sums,
+                             bool add) {
+  if (n == n_columns) return multiply_tile<n_columns>(panel, n_k, x, x_stride, sums, add);
+  if constexpr (n_columns > 1) multiply_columns<n_columns - 1>(n, panel, n_k, x, x_stride, sums, add);
+}
+
+/// multiply_tile for any number of columns, in tiles of nearly equal width.
+inline void multiply_panel(int64_t n_columns, const float* panel, int64_t n_k, const float* x, int64_t x_stride,
+                           float* sums, bool add) {
+  const int64_t n_tiles = (n_columns + tile_columns - 1) / tile_columns;
+  int64_t column = 0;
+  for (int64_t tile = 0; tile < n_tiles; tile++) {
+    const int64_t end = n_columns * (tile + 1) / n_tiles;
+    multiply_columns(end - column, panel, n_k, x + column * x_stride, x_stride, sums + column * panel_rows, add);
+    column = end;
+  }
+}
+
+template <class F>
+void panel_matmul(const MatmulArgs& a, Context& context) {
+#ifdef TUNE_TB
+  constexpr int64_t columns_per_chunk = TUNE_TB;
+#else
+  constexpr int64_t columns_per_chunk = 256;
+#endif
+  const int64_t n_panels = (a.n_n + panel_rows - 1) / panel_rows;
+  const int64_t n_blocks = (a.n_rest + columns_per_chunk - 1) / columns_per_chunk;
+  context.parallel(n_panels * n_blocks, [&](int64_t chunk, int thread) {
+    const int64_t first_row = chunk / n_blocks * panel_rows;
+    const int64_t n_rows = std::min(panel_rows, a.n_n - first_row);
+    const int64_t block = chunk % n_blocks;
+    const int64_t first_column = a.n_rest * block / n_blocks;
+    const int64_t n_columns = a.n_rest * (block + 1) / n_blocks - first_column;
+    float* panel = static_cast<float*>(context.scratch(thread, (stretch + n_columns) * panel_rows * 4));
+    float* sums = panel + stretch * panel_rows;
+
+    const uint8_t* rows[panel_rows];
+    RowReader reader(*a.w, first_row);
+    for (int64_t r = 0; r < n_rows; r++) rows[r] = reader.row(first_row + r);
+    for (int64_t k = 0; k < a.n_k; k += stretch) {
+      const int64_t end = std::min(a.n_k, k + stretch);
+      pack_panel<F>(rows, n_rows, k, end, panel);
+      multiply_panel(n_columns, panel, end - k, a.x + first_column * a.n_k + k, a.n_k, sums, k > 0);
+    }
+    for (int64_t c = 0; c < n_columns; c++) {
+      float* out = a.out + (first_column + c) * a.n_n + first_row;
+      for (int64_t r = 0; r < n_rows; r += Floats::lanes) {
+        const int64_t n = std::min(Floats::lanes, n_rows - r);
+        Floats y = Floats::load(sums + c * panel_rows + r);
+        if (a.bias) y += Floats::load(a.bias + first_row + r, n);
+        y.store(out + r, n);
+      }
+    }
+  });
+}
+
+}  // namespace golgi::GOLGI_ISA

@@ -1,0 +1,13 @@
+/**
+ * A small generator of uniform numbers in [0, 1) (T. Ettinger's mulberry32): 32 bits of state and of result, period
+ * 2^32. That is fine enough to draw tokens with; it is no source of secrets.
+ */
+export function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

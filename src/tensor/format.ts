@@ -1,0 +1,91 @@
+/**
+ * How the elements of a tensor are stored: one by one in a dtype, or in the blocks of one of ggml's quantised formats.
+ * Each format that is computed with has its decoder in `formats/`.
+ */
+import { bfloat16Of } from "./bfloat16.ts";
+import { COMPUTE_DTYPES, DTYPE_SIZE_BYTES, type Dtype, decodeFloats, type FloatArray } from "./dtype.ts";
+import { decodeQ8_0, encodeQ8_0 } from "./formats/q8-0.ts";
+
+/** ggml's quantised formats: so many consecutive elements of a row make a block of so many bytes (`ggml-common.h`). */
+export const BLOCK_FORMATS = {
+  q4_0: { nElements: 32, sizeBytes: 18 },
+  q4_1: { nElements: 32, sizeBytes: 20 },
+  q5_0: { nElements: 32, sizeBytes: 22 },
+  q5_1: { nElements: 32, sizeBytes: 24 },
+  q8_0: { nElements: 32, sizeBytes: 34 },
+  q8_1: { nElements: 32, sizeBytes: 40 },
+  q2_k: { nElements: 256, sizeBytes: 84 },
+  q3_k: { nElements: 256, sizeBytes: 110 },
+  q4_k: { nElements: 256, sizeBytes: 144 },
+  q5_k: { nElements: 256, sizeBytes: 176 },
+  q6_k: { nElements: 256, sizeBytes: 210 },
+  q8_k: { nElements: 256, sizeBytes: 292 },
+  iq1_s: { nElements: 256, sizeBytes: 50 },
+  iq1_m: { nElements: 256, sizeBytes: 56 },
+  iq2_xxs: { nElements: 256, sizeBytes: 66 },
+  iq2_xs: { nElements: 256, sizeBytes: 74 },
+  iq2_s: { nElements: 256, sizeBytes: 82 },
+  iq3_xxs: { nElements: 256, sizeBytes: 98 },
+  iq3_s: { nElements: 256, sizeBytes: 110 },
+  iq4_nl: { nElements: 32, sizeBytes: 18 },
+  iq4_xs: { nElements: 256, sizeBytes: 136 },
+  tq1_0: { nElements: 256, sizeBytes: 54 },
+  tq2_0: { nElements: 256, sizeBytes: 66 },
+  mxfp4: { nElements: 32, sizeBytes: 17 },
+  nvfp4: { nElements: 64, sizeBytes: 36 },
+  q1_0: { nElements: 128, sizeBytes: 18 },
+} as const;
+
+export type BlockFormat = keyof typeof BLOCK_FORMATS;
+export type Format = Dtype | BlockFormat;
+
+/** The formats that the engine computes with. */
+export const COMPUTE_FORMATS = [...COMPUTE_DTYPES, "q8_0"] as const satisfies readonly Format[];
+export type ComputeFormat = (typeof COMPUTE_FORMATS)[number];
+
+export function isComputeFormat(format: Format): format is ComputeFormat {
+  return (COMPUTE_FORMATS as readonly Format[]).includes(format);
+}
+
+export function isBlockFormat(format: Format): format is BlockFormat {
+  return Object.hasOwn(BLOCK_FORMATS, format);
+}
+
+/** Elements that are stored together, and their bytes; 1 where elements are stored one by one. */
+export function blockOf(format: Format): { readonly nElements: number; readonly sizeBytes: number } {
+  return isBlockFormat(format) ? BLOCK_FORMATS[format] : { nElements: 1, sizeBytes: DTYPE_SIZE_BYTES[format] };
+}
+
+/**
+ * Bytes of a dense tensor whose rows hold whole blocks; undefined where the product, taken from the left, leaves the
+ * exact integers.
+ */
+export function tensorSizeBytes(shape: readonly number[], format: Format): number | undefined {
+  const { nElements, sizeBytes } = blockOf(format);
+  let product = sizeBytes;
+  for (const [axis, size] of shape.entries()) {
+    product *= axis === shape.length - 1 ? size / nElements : size;
+    if (product > Number.MAX_SAFE_INTEGER) return undefined;
+  }
+  return product;
+}
+
+/** Decodes whole rows into `out` from element `at` on; every value is exact in float32. */
+export function decodeRows(format: ComputeFormat, bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number): void {
+  if (format === "q8_0") decodeQ8_0(bytes, out, at);
+  else decodeFloats(format, bytes, out, at);
+}
+
+/** The bytes of whole rows, rounded to the nearest value that the format can hold, as ggml does it. */
+export function encodeRows(format: ComputeFormat, values: Float32Array): Uint8Array<ArrayBuffer> {
+  switch (format) {
+    case "f32":
+      return new Uint8Array(values.slice().buffer);
+    case "f16":
+      return new Uint8Array(Float16Array.from(values).buffer);
+    case "bf16":
+      return new Uint8Array(bfloat16Of(values).buffer);
+    case "q8_0":
+      return encodeQ8_0(values);
+  }
+}
