@@ -15,17 +15,17 @@ const host: Host = {
 const BACKENDS = [reference];
 
 /**
- * Opens a model from a local directory in the Hugging Face layout, or from one safetensors file in such a directory.
- * Reads headers only; weights are read when a run needs them.
+ * Opens a model from a local directory in the Hugging Face layout, from one safetensors file in such a directory, or from
+ * a GGUF file. Reads headers only; weights are read when a run needs them.
  * @throws CheckpointError, ConfigError for files that are damaged, do not fit together or are not supported.
  */
 export async function open(path: string, options: OpenOptions = {}): Promise<Model> {
   const stats = await stat(path).catch((cause) => {
     throw new CheckpointError("checkpoint.missing", {
       path,
-      expected: "the model must be a directory or a safetensors file",
+      expected: "the model must be a directory, a safetensors file or a GGUF file",
       got: cause.code === "ENOENT" ? "nothing at that path" : `${cause.message}`,
-      remedy: "Give the path of a model's directory.",
+      remedy: "Give the path of a model's directory or file.",
       cause,
     });
   });

@@ -70,7 +70,8 @@ function runs(command) {
 }
 
 function knowsCpp20(compiler) {
-  const source = "#include <bit>\n#include <span>\n#include <version>\nint main() { return std::bit_cast<int>(0.0f); }\n";
+  const source =
+    "#include <bit>\n#include <span>\n#include <version>\nint main() { return std::bit_cast<int>(0.0f); }\n";
   const { status } = spawnSync(compiler, ["-std=c++20", "-fsyntax-only", "-x", "c++", "-"], {
     input: source,
     stdio: ["pipe", "ignore", "ignore"],
@@ -96,7 +97,7 @@ function headersFolder() {
   );
   if (found !== undefined) return found;
   throw new SetupError(
-    "The native engine needs Node's headers, which the package \"node\" brings along; they are not there.\n" +
+    'The native engine needs Node\'s headers, which the package "node" brings along; they are not there.\n' +
       "npm install removes them: delete node_modules and run the same command again.",
   );
 }

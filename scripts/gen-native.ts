@@ -37,6 +37,18 @@ ${withKernel.map((op) => `  X(${ops.indexOf(op)}, ${snake(op.name)}, ${argsName(
 `;
 }
 
+/**
+ * C++: all kernels and the table of them as one translation unit, which is compiled once per ISA: most of the time that
+ * a small kernel takes to compile goes into the headers.
+ */
+export function kernelsUnit(paths: readonly string[]): string {
+  return `${NOTE}
+${paths.map((path) => `#include "../../${path}"`).join("\n")}
+
+#include "../src/kernel_table.cpp"
+`;
+}
+
 function argsStruct(op: Op): string {
   const layout = layoutOf(op);
   const fields: string[] = [];

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { OPS } from "../src/ops/all.ts";
 import { POINTS } from "../src/points/registry.ts";
 import type { Op } from "../src/tape/op.ts";
-import { kernelsHeader, opcodesModule } from "./gen-native.ts";
+import { kernelsHeader, kernelsUnit, opcodesModule } from "./gen-native.ts";
 
 const root = join(import.meta.dirname, "..");
 const NOTE = "<!-- Written by `npm run gen`; change the code instead. -->";
@@ -18,6 +18,7 @@ const files: Readonly<Record<string, string>> = {
   "docs/ops.md": opsPage(),
   "src/program/opcodes.ts": opcodesModule(OPS),
   "native/generated/ops.h": kernelsHeader(OPS, hasKernel),
+  "native/generated/kernels.cpp": kernelsUnit(OPS.filter(hasKernel).map(kernelPath)),
 };
 
 const isCheck = process.argv.includes("--check");
@@ -30,9 +31,13 @@ for (const [path, text] of Object.entries(files)) {
 }
 
 /** A kernel lies beside its op's definition. */
-function hasKernel({ name }: Op): boolean {
+function hasKernel(op: Op): boolean {
+  return existsSync(join(root, kernelPath(op)));
+}
+
+function kernelPath({ name }: Op): string {
   const kebab = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return existsSync(join(root, "src", "ops", kebab, `${kebab}.cpp`));
+  return `src/ops/${kebab}/${kebab}.cpp`;
 }
 
 function read(path: string): string | undefined {

@@ -92,6 +92,12 @@ describe("stop strings", () => {
     expect(steps.at(-1)?.stopReason).toBe("named");
   });
 
+  it("count before the length where both come with one token", async () => {
+    const steps = await generate({ stop: "Lily", maxTokens: 10 });
+    expect(steps).toHaveLength(10);
+    expect(steps.at(-1)).toMatchObject({ text: " ", finishReason: "stop", stopReason: "Lily" });
+  });
+
   it("are not looked for in the prompt, and give back what they held when another end comes", async () => {
     const last = whole.slice(-2);
     const steps = await generate({ stop: ["Once upon", `${last}\u0000`] });

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { GenerateOptions } from "../index.ts";
 
 /** What the commands that open a model have in common. */
 export interface ModelFlags {
@@ -15,6 +16,13 @@ export interface GenerationFlags extends ModelFlags {
   readonly temperature: number;
   readonly seed?: number;
   readonly json?: true;
+}
+
+/** Named as the library's options, whose ranges the library checks. */
+export interface SamplingFlags
+  extends Pick<GenerateOptions, "topK" | "topP" | "minP" | "typicalP" | "repetitionPenalty" | "repetitionWindow">,
+    Pick<GenerateOptions, "frequencyPenalty" | "presencePenalty" | "order" | "logprobs"> {
+  readonly stop?: string[];
 }
 
 export function withModel(command: Command): Command {
@@ -31,6 +39,24 @@ export function withGeneration(command: Command, maxTokens: number): Command {
     .option("-t, --temperature <x>", "0 takes the likeliest token; higher draws more freely", nonNegative, 0)
     .option("--seed <n>", "makes drawing repeatable", seed)
     .option("--json", "print one JSON object");
+}
+
+export function withSampling(command: Command): Command {
+  return command
+    .option("--stop <text>", "end before this text comes; may be repeated", collect)
+    .option("--logprobs <n>", "list the n likeliest tokens of each step in the JSON", number)
+    .optionsGroup("Sampling, at a temperature above 0:")
+    .option("--top-k <n>", "draw from the n likeliest tokens", number)
+    .option("--top-p <p>", "draw from the likeliest that reach this probability together", number)
+    .option("--min-p <p>", "draw from those with this share of the likeliest's probability", number)
+    .option("--typical-p <p>", "as --top-p, those nearest to the mean surprise first", number)
+    .option("--order <stages>", "huggingface, llama.cpp, or stages: top-k,temperature,...", order)
+    .optionsGroup("Penalties:")
+    .option("--repetition-penalty <x>", "divides the logits of tokens that came before", number)
+    .option("--repetition-window <n>", "of how many last tokens; all unless given", number)
+    .option("--frequency-penalty <x>", "taken off a logit each time its token was generated", number)
+    .option("--presence-penalty <x>", "taken off once if its token was generated", number)
+    .optionsGroup("");
 }
 
 /** The model that golgi ships, used where none is named. */
@@ -66,6 +92,18 @@ function seed(text: string): number {
   const value = wholeNumber(text);
   if (value >= 2 ** 32) throw new InvalidArgumentError("It must be less than 2^32.");
   return value;
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) throw new InvalidArgumentError("It must be a number.");
+  return value;
+}
+
+/** A preset's name, or stages separated by commas, spelled as options (top-k) or as in the library (topK). */
+function order(text: string): GenerateOptions["order"] {
+  const names = text.split(",").map((name) => name.trim().replace(/-(.)/g, (_, letter) => letter.toUpperCase()));
+  return (names.length > 1 ? names : text) as GenerateOptions["order"];
 }
 
 function nonNegative(text: string): number {

@@ -16,13 +16,25 @@ export const NUMBER_ARRAYS = {
   f64: Float64Array,
 } as const;
 
-export type NumberType = keyof typeof NUMBER_ARRAYS;
+type NumberType = keyof typeof NUMBER_ARRAYS;
 export type ElementType = NumberType | "bool" | "string";
 type ValueType = ElementType | "array";
 
 /** By the format's own ids, which are the positions here. */
 export const VALUE_TYPES: readonly ValueType[] = [
-  ...(["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"] as const),
+  "u8",
+  "i8",
+  "u16",
+  "i16",
+  "u32",
+  "i32",
+  "f32",
+  "bool",
+  "string",
+  "array",
+  "u64",
+  "i64",
+  "f64",
 ];
 
 export type Scalar = number | bigint | boolean | string;

@@ -30,7 +30,7 @@ export async function* encodeGguf(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const alignment = alignmentOf(metadata);
   checkTensors(tensors);
-  const header = encodeHeader(metadata, tensors, alignment);
+  const header = concatenated([...headerParts(metadata, tensors, alignment)]);
   yield header;
   yield padding(header.length, alignment);
   for (const tensor of tensors) {
@@ -47,31 +47,41 @@ async function* encodeTensor({ name, shape, type, rows }: GgufTensor): AsyncGene
       const expected = `pieces must hold whole blocks, ${numel(shape)} elements in all`;
       throw refuse(name, expected, `a piece of ${piece.length}, with ${nLeft + piece.length} left`);
     }
-    yield encodeRows(type, piece);
+    yield encodeRows(type, piece, `write GGUF: ${name}`);
   }
   if (nLeft > 0) throw refuse(name, `shape ${formatShape(shape)} needs ${numel(shape)} elements`, `${nLeft} less`);
 }
 
-function encodeHeader(metadata: GgufMetadata, tensors: readonly GgufTensor[], alignment: number) {
-  const parts = [...MAGIC].map((letter) => Uint8Array.of(letter.charCodeAt(0)));
-  parts.push(u32(VERSION), u64(tensors.length), u64(metadata.size));
+function* headerParts(
+  metadata: GgufMetadata,
+  tensors: readonly GgufTensor[],
+  alignment: number,
+): Generator<Uint8Array<ArrayBuffer>> {
+  yield new TextEncoder().encode(MAGIC);
+  yield u32(VERSION);
+  yield u64(tensors.length);
+  yield u64(metadata.size);
   for (const [key, entry] of metadata) {
     if (key === "") throw refuse("metadata", "a key must not be empty", quote(key));
-    parts.push(text(key), u32(VALUE_TYPES.indexOf(entry.type)));
+    yield text(key);
+    yield u32(VALUE_TYPES.indexOf(entry.type));
     if (entry.type !== "array") {
-      parts.push(encodeValue(key, entry.type, entry.value));
+      yield encodeValue(key, entry.type, entry.value);
       continue;
     }
-    const elements = Array.from(entry.value, (value) => encodeValue(key, entry.of, value));
-    parts.push(u32(VALUE_TYPES.indexOf(entry.of)), u64(elements.length), ...elements);
+    yield u32(VALUE_TYPES.indexOf(entry.of));
+    yield u64(entry.value.length);
+    for (let i = 0; i < entry.value.length; i++) yield encodeValue(key, entry.of, entry.value[i]);
   }
   let offset = 0;
   for (const tensor of tensors) {
-    const sizes = tensor.shape.toReversed().map(u64);
-    parts.push(text(tensor.name), u32(sizes.length), ...sizes, u32(TYPE_IDS[tensor.type]), u64(offset));
+    yield text(tensor.name);
+    yield u32(tensor.shape.length);
+    yield* tensor.shape.toReversed().map(u64);
+    yield u32(TYPE_IDS[tensor.type]);
+    yield u64(offset);
     offset += aligned(sizeBytesOf(tensor), alignment);
   }
-  return concatenated(parts);
 }
 
 function encodeValue(key: string, type: ElementType, value: Scalar): Uint8Array<ArrayBuffer> {
@@ -102,7 +112,8 @@ function checkTensors(tensors: readonly GgufTensor[]): void {
     if (names.has(name)) throw refuse(name, "every tensor must have a name of its own", "it twice");
     names.add(name);
     const { nElements } = blockOf(type);
-    const isShape = shape.length > 0 && shape.length <= MAX_AXES && shape.every((n) => Number.isSafeInteger(n) && n > 0);
+    const isShape =
+      shape.length > 0 && shape.length <= MAX_AXES && shape.every((n) => Number.isSafeInteger(n) && n > 0);
     if (!isShape || (shape.at(-1) ?? 0) % nElements !== 0 || tensorSizeBytes(shape, type) === undefined) {
       const expected = `a shape is 1 to ${MAX_AXES} sizes, with rows of whole blocks of ${nElements} in ${type}`;
       throw refuse(name, expected, formatShape(shape));

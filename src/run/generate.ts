@@ -13,7 +13,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxTokens?: number;
   /**
    * Texts that end generation as soon as one is complete in what was generated; neither it nor what follows is part of
-   * the text. The prompt is not searched.
+   * the text. The prompt is not searched. A session keeps the tokens that it was made of, all but the last.
    */
   readonly stop?: string | readonly string[];
   /** Tokens that end generation; the model's own end-of-sequence tokens where undefined, none where empty. */

@@ -76,8 +76,11 @@ export function decodeRows(format: ComputeFormat, bytes: Uint8Array<ArrayBuffer>
   else decodeFloats(format, bytes, out, at);
 }
 
-/** The bytes of whole rows, rounded to the nearest value that the format can hold, as ggml does it. */
-export function encodeRows(format: ComputeFormat, values: Float32Array): Uint8Array<ArrayBuffer> {
+/**
+ * The bytes of whole rows, rounded to the nearest value that the format can hold, as ggml does it; `path` names them in
+ * errors.
+ */
+export function encodeRows(format: ComputeFormat, values: Float32Array, path: string): Uint8Array<ArrayBuffer> {
   switch (format) {
     case "f32":
       return new Uint8Array(values.slice().buffer);
@@ -86,6 +89,6 @@ export function encodeRows(format: ComputeFormat, values: Float32Array): Uint8Ar
     case "bf16":
       return new Uint8Array(bfloat16Of(values).buffer);
     case "q8_0":
-      return encodeQ8_0(values);
+      return encodeQ8_0(values, path);
   }
 }

@@ -5,6 +5,18 @@
 
 namespace golgi::GOLGI_ISA {
 
+namespace {
+
+template <class F>
+void panel_matmul(const MatmulArgs& a, Context& context) {
+  for_panels(*a.w, a.n_n, a.n_rest, context, [&](const PanelChunk& chunk) {
+    chunk.multiply<F>(0, a.n_k, a.x, a.n_k);
+    chunk.store(a.bias, a.out, a.n_n);
+  });
+}
+
+}  // namespace
+
 void matmul(const MatmulArgs& a, Context& context) {
   // Up to here dot products beat the cost of transposing the weights.
   constexpr int64_t max_dot_rows = 8;

@@ -20,7 +20,7 @@ constexpr int64_t stretch = TUNE_KC;
 #elif GOLGI_ISA_ID == 3
 constexpr int panel_vectors = 4;
 constexpr int tile_columns = 6;
-constexpr int64_t stretch = 64;
+constexpr int64_t stretch = 128;
 #elif GOLGI_ISA_ID == 4
 constexpr int panel_vectors = 4;
 constexpr int tile_columns = 6;
@@ -91,41 +91,63 @@ inline void multiply_panel(int64_t n_columns, const float* panel, int64_t n_k, c
   }
 }
 
-template <class F>
-void panel_matmul(const MatmulArgs& a, Context& context) {
+/// Where one chunk of a product leaves its sums: some outputs of some rows of activations.
+struct PanelChunk {
+  int64_t first_row, n_rows;
+  int64_t first_column, n_columns;
+  const uint8_t* rows[panel_rows];
+  float* panel;
+  float* sums;  ///< [n_columns, panel_rows]
+
+  /// sums = elements [begin, end) of the weight rows · rows of x, whose first element belongs to `begin`.
+  template <class F>
+  void multiply(int64_t begin, int64_t end, const float* x, int64_t x_stride) const {
+    for (int64_t k = begin; k < end; k += stretch) {
+      const int64_t stop = std::min(end, k + stretch);
+      const int64_t start = k / F::block * F::block;
+      pack_panel<F>(rows, n_rows, start, stop, panel);
+      multiply_panel(n_columns, panel + (k - start) * panel_rows, stop - k, x + first_column * x_stride + k - begin,
+                     x_stride, sums, k > begin);
+    }
+  }
+
+  /// To out, of which consecutive rows lie `out_stride` apart.
+  void store(const float* bias, float* out, int64_t out_stride) const {
+    for (int64_t c = 0; c < n_columns; c++) {
+      for (int64_t r = 0; r < n_rows; r += Floats::lanes) {
+        const int64_t n = std::min(Floats::lanes, n_rows - r);
+        Floats y = Floats::load(sums + c * panel_rows + r);
+        if (bias) y += Floats::load(bias + first_row + r, n);
+        y.store(out + (first_column + c) * out_stride + first_row + r, n);
+      }
+    }
+  }
+};
+
+/// Calls `work(chunk)` for panels of `w` times blocks of `n_columns` rows of activations.
+template <class Work>
+void for_panels(const Weight& w, int64_t n_outputs, int64_t n_columns, Context& context, const Work& work) {
 #ifdef TUNE_TB
   constexpr int64_t columns_per_chunk = TUNE_TB;
 #else
   constexpr int64_t columns_per_chunk = 256;
 #endif
-  const int64_t n_panels = (a.n_n + panel_rows - 1) / panel_rows;
-  const int64_t n_blocks = (a.n_rest + columns_per_chunk - 1) / columns_per_chunk;
-  context.parallel(n_panels * n_blocks, [&](int64_t chunk, int thread) {
-    const int64_t first_row = chunk / n_blocks * panel_rows;
-    const int64_t n_rows = std::min(panel_rows, a.n_n - first_row);
-    const int64_t block = chunk % n_blocks;
-    const int64_t first_column = a.n_rest * block / n_blocks;
-    const int64_t n_columns = a.n_rest * (block + 1) / n_blocks - first_column;
-    float* panel = static_cast<float*>(context.scratch(thread, (stretch + n_columns) * panel_rows * 4));
-    float* sums = panel + stretch * panel_rows;
-
-    const uint8_t* rows[panel_rows];
-    RowReader reader(*a.w, first_row);
-    for (int64_t r = 0; r < n_rows; r++) rows[r] = reader.row(first_row + r);
-    for (int64_t k = 0; k < a.n_k; k += stretch) {
-      const int64_t end = std::min(a.n_k, k + stretch);
-      pack_panel<F>(rows, n_rows, k, end, panel);
-      multiply_panel(n_columns, panel, end - k, a.x + first_column * a.n_k + k, a.n_k, sums, k > 0);
-    }
-    for (int64_t c = 0; c < n_columns; c++) {
-      float* out = a.out + (first_column + c) * a.n_n + first_row;
-      for (int64_t r = 0; r < n_rows; r += Floats::lanes) {
-        const int64_t n = std::min(Floats::lanes, n_rows - r);
-        Floats y = Floats::load(sums + c * panel_rows + r);
-        if (a.bias) y += Floats::load(a.bias + first_row + r, n);
-        y.store(out + r, n);
-      }
-    }
+  constexpr int64_t panel_size = (stretch + max_block) * panel_rows;
+  const int64_t n_panels = (n_outputs + panel_rows - 1) / panel_rows;
+  const int64_t n_blocks = (n_columns + columns_per_chunk - 1) / columns_per_chunk;
+  context.parallel(n_panels * n_blocks, [&](int64_t index, int thread) {
+    PanelChunk chunk;
+    chunk.first_row = index / n_blocks * panel_rows;
+    chunk.n_rows = std::min(panel_rows, n_outputs - chunk.first_row);
+    const int64_t block = index % n_blocks;
+    chunk.first_column = n_columns * block / n_blocks;
+    chunk.n_columns = n_columns * (block + 1) / n_blocks - chunk.first_column;
+    const int64_t n_sums = chunk.n_columns * panel_rows;
+    chunk.panel = static_cast<float*>(context.scratch(thread, (panel_size + n_sums) * 4));
+    chunk.sums = chunk.panel + panel_size;
+    RowReader reader(w, chunk.first_row);
+    for (int64_t r = 0; r < chunk.n_rows; r++) chunk.rows[r] = reader.row(chunk.first_row + r);
+    work(chunk);
   });
 }
 

@@ -137,16 +137,17 @@ export class Candidates {
     return { n, sum };
   }
 
-  /** The weights' sums over equal ranges of finite keys. */
+  /** The weights' sums over equal ranges of keys. */
   #sumByRange(k: Float64Array, w: Float64Array, n: number, min: number, max: number): Float64Array {
     const ranges = this.#ranges;
     const sums = new Float64Array(N_RANGES);
     const scale = Number.isFinite(max - min) ? 1 : 0.5;
     const [start, width] = [min * scale, max * scale - min * scale];
     for (let i = 0; i < n; i++) {
-      const range = k[i] < min ? NO_RANGE : Math.trunc(((k[i] * scale - start) / width) * (N_RANGES - 1));
+      // −∞, which weighs nothing, goes to the lowest.
+      const range = Math.max(0, Math.trunc(((k[i] * scale - start) / width) * (N_RANGES - 1)));
       ranges[i] = range;
-      if (range !== NO_RANGE) sums[range] += w[i];
+      sums[range] += w[i];
     }
     return sums;
   }
@@ -168,9 +169,6 @@ export class Candidates {
 const SAMPLE = 256;
 
 const N_RANGES = 1024;
-
-/** Where −∞ is counted: nowhere. */
-const NO_RANGE = N_RANGES;
 
 /** The least and the largest of the first n keys, −∞ left out; −∞ as the largest where there is no other. */
 function finiteRange(keys: Float64Array, n: number): [min: number, max: number] {

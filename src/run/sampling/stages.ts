@@ -1,10 +1,9 @@
 import type { Candidates } from "./candidates.ts";
 
-/** Divides logits. A temperature so low that this overflows still leaves what it should: the most probable token. */
+/** Divides logits; by next to nothing, their distances to the largest, lest they overflow and none is the largest. */
 export function temperature(candidates: Candidates, t: number): void {
   const { logits, size } = candidates;
-  const max = logits[candidates.best()];
-  const shift = Number.isFinite(max / t) ? 0 : max;
+  const shift = t < 1e-100 ? logits[candidates.best()] : 0;
   for (let i = 0; i < size; i++) logits[i] = (logits[i] - shift) / t;
 }
 

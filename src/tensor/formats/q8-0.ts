@@ -10,49 +10,56 @@ const BLOCK_SIZE_BYTES = 34;
 
 /** Decodes whole blocks into `out` from element `at` on; every value is exact in float32. */
 export function decodeQ8_0(bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let block = 0; block < bytes.length; block += BLOCK_SIZE_BYTES) {
+  const { buffer, byteOffset, length } = bytes;
+  const view = new DataView(buffer, byteOffset, length);
+  const quants = new Int8Array(buffer, byteOffset, length);
+  let to = at;
+  for (let block = 0; block < length; block += BLOCK_SIZE_BYTES) {
     const scale = view.getFloat16(block, true);
-    for (let i = 0; i < BLOCK_ELEMENTS; i++) out[at++] = scale * view.getInt8(block + 2 + i);
+    for (let from = block + 2; from < block + BLOCK_SIZE_BYTES; from++) out[to++] = scale * quants[from];
   }
 }
 
 /**
  * The blocks of whole rows, to the bit as ggml quantises them: d = max|x| / 127 in float32, q = x / d rounded, halves
- * away from zero.
+ * away from zero. `path` names them in errors.
  * @throws RequestError where a block's scale leaves f16: a value of more than 8.3 million, infinite, or no number.
  */
-export function encodeQ8_0(values: Float32Array): Uint8Array<ArrayBuffer> {
+export function encodeQ8_0(values: Float32Array, path: string): Uint8Array<ArrayBuffer> {
   const nBlocks = values.length / BLOCK_ELEMENTS;
   const bytes = new Uint8Array(nBlocks * BLOCK_SIZE_BYTES);
   const view = new DataView(bytes.buffer);
   for (let block = 0; block < nBlocks; block++) {
-    const x = values.subarray(block * BLOCK_ELEMENTS, (block + 1) * BLOCK_ELEMENTS);
-    const scale = Math.fround(largestMagnitude(x) / 127);
+    const [from, to] = [block * BLOCK_ELEMENTS, block * BLOCK_SIZE_BYTES];
+    const largest = largestMagnitude(values, from);
+    const scale = Math.fround(largest / 127);
     const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-    const at = block * BLOCK_SIZE_BYTES;
-    view.setFloat16(at, scale, true);
-    if (!Number.isFinite(view.getFloat16(at, true))) throw outOfRange(block * BLOCK_ELEMENTS, x);
-    for (let i = 0; i < BLOCK_ELEMENTS; i++) view.setInt8(at + 2 + i, roundHalfAway(Math.fround(x[i] * inverse)));
+    view.setFloat16(to, scale, true);
+    if (!Number.isFinite(view.getFloat16(to, true))) throw outOfRange(`${path}, from element ${from} on`, largest);
+    for (let i = 0; i < BLOCK_ELEMENTS; i++) {
+      bytes[to + 2 + i] = roundHalfAway(Math.fround(values[from + i] * inverse));
+    }
   }
   return bytes;
 }
 
-/** NaN where there is one. */
-function largestMagnitude(values: Float32Array): number {
-  return values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+/** Of the block that begins with element `from`; NaN where it holds one. */
+function largestMagnitude(values: Float32Array, from: number): number {
+  let largest = 0;
+  for (let i = from; i < from + BLOCK_ELEMENTS; i++) largest = Math.max(largest, Math.abs(values[i]));
+  return largest;
 }
 
 /** C's roundf, which Math.round is not: that one takes -2.5 to -2. */
 function roundHalfAway(value: number): number {
-  return Math.sign(value) * Math.floor(Math.abs(value) + 0.5);
+  return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
 }
 
-function outOfRange(at: number, block: Float32Array): RequestError {
+function outOfRange(path: string, largest: number): RequestError {
   return new RequestError("request.option", {
-    path: `elements ${at} to ${at + BLOCK_ELEMENTS - 1}`,
+    path,
     expected: "Q8_0 holds numbers up to 127 · 65504",
-    got: `${largestMagnitude(block)}`,
+    got: `${largest}`,
     remedy: "Store this tensor as f32, or look for what made its values so large.",
   });
 }
