@@ -1,5 +1,23 @@
+import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 
+/** What must hold on every backend, not only on the one that specifies it. */
+const everyBackend = ["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"];
+
+const all = { name: "reference", include: ["test/**/*.test.ts"] };
+const native = {
+  name: "native",
+  include: everyBackend.map((name) => `test/${name}.test.ts`),
+  env: { GOLGI_BACKEND: "native" },
+};
+
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 30_000 },
+  test: {
+    testTimeout: 30_000,
+    // The native engine is there wherever a C++ compiler is.
+    projects: [all, ...(existsSync("native/build/Release/golgi.node") ? [native] : [])].map((test) => ({
+      extends: true as const,
+      test,
+    })),
+  },
 });

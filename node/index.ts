@@ -1,18 +1,33 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { CheckpointError, type Host, type Model, type OpenOptions, openModel, reference } from "../src/index.ts";
+import {
+  type Backend,
+  CheckpointError,
+  type Host,
+  type Model,
+  type OpenOptions,
+  openModel,
+  reference,
+} from "../src/index.ts";
 import { openFolder } from "./files.ts";
+import { nativeBackend } from "./native/backend.ts";
 
 export * from "../src/index.ts";
+export { type NativeOptions, nativeBackend } from "./native/backend.ts";
 
 const host: Host = {
   nowMs: () => performance.now(),
   pause: () => setImmediate(),
 };
 
-/** What computes in this version, best first. */
-const BACKENDS = [reference];
+/** What computes on this machine, best first. */
+function availableBackends(): readonly Backend[] {
+  backends ??= [nativeBackend(), reference].filter((backend) => backend !== undefined);
+  return backends;
+}
+
+let backends: readonly Backend[] | undefined;
 
 /**
  * Opens a model from a local directory in the Hugging Face layout, from one safetensors file in such a directory, or from
@@ -29,7 +44,7 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Mod
       cause,
     });
   });
-  if (stats.isDirectory()) return openModel({ folder: await openFolder(path) }, host, BACKENDS, options);
+  if (stats.isDirectory()) return openModel({ folder: await openFolder(path) }, host, availableBackends(), options);
   const folder = await openFolder(dirname(path));
-  return openModel({ folder, weightsFile: basename(path) }, host, BACKENDS, options);
+  return openModel({ folder, weightsFile: basename(path) }, host, availableBackends(), options);
 }

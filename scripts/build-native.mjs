@@ -1,11 +1,10 @@
 // Compiles native/ and the kernels beside the ops into native/build/Release/golgi.node, where a compiler is there.
 
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { filesBelow } from "./lib/files.mjs";
+import { filesBelow, stampOf } from "./lib/files.mjs";
 import { installIfStale } from "./lib/install.mjs";
 import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
 
@@ -107,16 +106,10 @@ function environment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
 }
 
-/** Changes whenever a source file is added, removed, renamed or written. */
 function sourceStamp() {
-  const hash = createHash("sha256");
-  const kernels = filesBelow("src/ops").filter((file) => file.endsWith(".cpp"));
+  const kernels = filesBelow("src/ops").filter((file) => /\.(cpp|h)$/.test(file));
   const native = filesBelow("native").filter((file) => !/^native[\\/](build|test)[\\/]/.test(file));
-  for (const file of ["package-lock.json", ...kernels, ...native].sort()) {
-    const { mtimeMs, size } = statSync(path.join(root, file));
-    hash.update(`${file}\0${mtimeMs}\0${size}\n`);
-  }
-  return hash.digest("hex");
+  return stampOf(["package-lock.json", ...kernels, ...native]);
 }
 
 await runIfMain(import.meta.url, () => {

@@ -1,9 +1,10 @@
-// Compiles src/ and node/ into dist/.
+// Compiles src/ and node/ into dist/, and the native engine where a compiler is there.
 
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { buildNativeIfStale } from "./build-native.mjs";
+import { filesBelow, stampOf } from "./lib/files.mjs";
 import { installIfStale } from "./lib/install.mjs";
 import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
 
@@ -34,25 +35,13 @@ export function build() {
   }
 }
 
-/** Changes whenever a source file is added, removed, renamed or written. */
 function sourceStamp() {
-  const hash = createHash("sha256");
-  const files = ["package-lock.json", ...readdirSync(root).filter((name) => /^tsconfig.*\.json$/.test(name))];
-  for (const file of [...files, ...filesBelow("src"), ...filesBelow("node")].sort()) {
-    const { mtimeMs, size } = statSync(path.join(root, file));
-    hash.update(`${file}\0${mtimeMs}\0${size}\n`);
-  }
-  return hash.digest("hex");
-}
-
-function filesBelow(folder) {
-  return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    const file = path.join(folder, entry.name);
-    return entry.isDirectory() ? filesBelow(file) : [file];
-  });
+  const configs = readdirSync(root).filter((name) => /^tsconfig.*\.json$/.test(name));
+  return stampOf(["package-lock.json", ...configs, ...filesBelow("src"), ...filesBelow("node")]);
 }
 
 await runIfMain(import.meta.url, () => {
   installIfStale();
   build();
+  buildNativeIfStale();
 });

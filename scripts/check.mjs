@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { buildIfStale } from "./build.mjs";
+import { buildNativeIfStale } from "./build-native.mjs";
 import { installIfStale } from "./lib/install.mjs";
 import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
 
@@ -58,10 +59,11 @@ function failed(output) {
   return { nPassed: 0, nFailed: 1, nSkipped: 0, output };
 }
 
-/** The command and the examples under test run from dist/. */
+/** The command and the examples under test run from dist/, and on the native engine where it can be built. */
 function runBuild() {
   try {
     buildIfStale();
+    buildNativeIfStale();
     return passed();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;

@@ -1,12 +1,14 @@
-// Makes a bare clone ready to run: packages, then dist/. Says what it does, and nothing where nothing is to do.
+// Makes a bare clone ready to run: packages, dist/, then the native engine. Says what it does, and nothing where nothing is to do.
 
 import { buildIfStale } from "./build.mjs";
+import { buildNativeIfStale } from "./build-native.mjs";
 import { installIfStale } from "./lib/install.mjs";
 import { runIfMain } from "./lib/node.mjs";
 
 export function setUp() {
   installIfStale();
   buildIfStale();
+  buildNativeIfStale();
 }
 
 await runIfMain(import.meta.url, setUp);

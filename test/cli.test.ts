@@ -11,9 +11,10 @@ import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { widthOf } from "../node/cli/terminal.ts";
 import { openFolder } from "../node/files.ts";
-import { open, openModel, reference, trace } from "../node/index.ts";
+import { openModel, reference, trace } from "../node/index.ts";
 import manifest from "../package.json" with { type: "json" };
 import { fixture, stories260K } from "./support/fixtures.ts";
+import { open } from "./support/open.ts";
 
 const golgiScript = join(import.meta.dirname, "../bin/golgi.js");
 

@@ -2,7 +2,6 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { open } from "../node/index.ts";
 import { openGguf } from "../src/checkpoint/gguf.ts";
 import type { GgufValue } from "../src/checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
@@ -13,6 +12,7 @@ import { adjacentPairs } from "../src/weights/schema.ts";
 import { concat, MemoryFolder, MemorySource } from "./checkpoint-files.ts";
 import { fixture, goldenTokens, readExpected, readTensors } from "./support/fixtures.ts";
 import { ggufFile, TENSOR, tensor, text, u32 as u32Bytes, VALUE, value } from "./support/gguf-files.ts";
+import { open } from "./support/open.ts";
 import { deviation, sameBits } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 

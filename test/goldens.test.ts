@@ -2,13 +2,13 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { open } from "../node/index.ts";
 import { ARCHITECTURES } from "../src/architectures/index.ts";
 import { POINTS } from "../src/points/registry.ts";
 import type { Model } from "../src/run/model.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { fixture, goldenNames, readTensors } from "./support/fixtures.ts";
 import { compare, comparedPoints } from "./support/golden-keys.ts";
+import { open } from "./support/open.ts";
 import { deviation, stacked } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 

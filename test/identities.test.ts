@@ -2,13 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
-import { open } from "../node/index.ts";
 import { openSafetensors } from "../src/checkpoint/safetensors.ts";
 import type { Model } from "../src/run/model.ts";
 import type { Run } from "../src/run/result.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { decodeWeight } from "../src/weights/decode.ts";
 import { fixture, goldenTokens } from "./support/fixtures.ts";
+import { open } from "./support/open.ts";
 import { deviation, tensorOf } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 

@@ -2,9 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Model, open } from "../node/index.ts";
+import type { Model } from "../node/index.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { fixture, readTensors, stories260K } from "./support/fixtures.ts";
+import { open } from "./support/open.ts";
 import { deviation, headsFirst, sideBySide } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 

@@ -10,7 +10,6 @@ import {
   type ErrorCode,
   type Host,
   type Model,
-  open,
   openModel,
   PointError,
   RequestError,
@@ -19,7 +18,8 @@ import {
 import { encodeSafetensors } from "../src/checkpoint/write-safetensors.ts";
 import { MemoryFolder, utf8 } from "./checkpoint-files.ts";
 import { fixture, goldenTokens, readTensors, stories260K } from "./support/fixtures.ts";
-import { sameBits } from "./support/tensors.ts";
+import { open } from "./support/open.ts";
+import { sameRows } from "./support/tensors.ts";
 
 const realHost: Host = { nowMs: () => performance.now(), pause: () => setImmediate() };
 const gpt2Directory = fixture("goldens/gpt2");
@@ -172,7 +172,7 @@ describe("options", () => {
 
   it("refuses a backend that is not there", async () => {
     const call = () => open(gpt2Directory, { backend: "abacus" });
-    await expectRefusal(call, BackendError, "backend.unsupported", /^backend abacus: .*only reference/);
+    await expectRefusal(call, BackendError, "backend.unsupported", /^backend abacus: .*only .*reference/);
   });
 });
 
@@ -234,7 +234,7 @@ describe("an aborted call", () => {
     const whole = await gpt2.run(tokens);
     for (const [t] of tokens.entries()) {
       const row = t < 5 ? before.logits.row(t) : after.logits.row(t - 5);
-      expect(sameBits(row, whole.logits.row(t))).toBe(true);
+      expect(sameRows(row, whole.logits.row(t))).toBe(true);
     }
   });
 
@@ -289,7 +289,7 @@ describe("a session", () => {
     const session = model.session();
     atPause(10, () => session.close());
     const [closed, other] = await Promise.all([session.append(tokens), model.run(tokens.toReversed())]);
-    expect(sameBits(closed.logits, whole.logits)).toBe(true);
+    expect(sameRows(closed.logits, whole.logits)).toBe(true);
     expect(other.logits.shape).toEqual(whole.logits.shape);
     const message = /^session: the session must be open; got closed/;
     await expectRefusal(() => session.append([1]), RequestError, "request.option", message);
@@ -315,7 +315,7 @@ describe("a session", () => {
     const calls = tokens.map((token) => session.append([token]));
     const whole = await gpt2.run(tokens);
     for (const [t, call] of calls.entries()) {
-      expect(sameBits((await call).logits.row(0), whole.logits.row(t))).toBe(true);
+      expect(sameRows((await call).logits.row(0), whole.logits.row(t))).toBe(true);
     }
     session.close();
   });
@@ -348,7 +348,7 @@ describe("a tied embedding", () => {
       const model = await openModel({ folder: new MemoryFolder(files) }, realHost, [reference]);
       const original = await open(directory);
       const input = (await goldenTokens(name)).slice(0, 4);
-      expect(sameBits((await model.run(input)).logits, (await original.run(input)).logits)).toBe(true);
+      expect(sameRows((await model.run(input)).logits, (await original.run(input)).logits)).toBe(true);
       await Promise.all([config?.close(), model.close(), original.close()]);
     },
   );

@@ -2,9 +2,10 @@
 
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type GenerateOptions, type GenerationStep, type Model, open, RequestError } from "../node/index.ts";
+import { type GenerateOptions, type GenerationStep, type Model, RequestError } from "../node/index.ts";
 import { checkStop, StopStrings } from "../src/run/sampling/stop-strings.ts";
 import { fixture, goldenTokens, stories260K } from "./support/fixtures.ts";
+import { open } from "./support/open.ts";
 
 const prompt = "Once upon a time";
 let model: Model;

@@ -2,7 +2,6 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
-import { open } from "../node/index.ts";
 import { openSafetensors } from "../src/checkpoint/safetensors.ts";
 import { CheckpointError, RequestError } from "../src/errors.ts";
 import type { Model } from "../src/run/model.ts";
@@ -17,6 +16,7 @@ import { trace } from "../src/views/trace.ts";
 import { together } from "../src/views/view.ts";
 import { decodeWeight } from "../src/weights/decode.ts";
 import { fixture, goldenNames, goldenTokens, stories260K } from "./support/fixtures.ts";
+import { open } from "./support/open.ts";
 
 const STORY = "Lily and her mom went to the park. She saw a big box";
 

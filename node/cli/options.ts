@@ -11,7 +11,7 @@ export interface ModelFlags {
 }
 
 export interface GenerationFlags extends ModelFlags {
-  readonly backend: string;
+  readonly backend?: string;
   readonly maxTokens: number;
   readonly temperature: number;
   readonly seed?: number;
@@ -34,7 +34,7 @@ export function withModel(command: Command): Command {
 
 export function withGeneration(command: Command, maxTokens: number): Command {
   return withModel(command)
-    .option("--backend <name>", "what computes: reference", "reference")
+    .option("--backend <name>", "what computes: native (C++) or reference (plain loops); native where it is built")
     .option("-n, --max-tokens <n>", "most tokens to generate", positiveInteger, maxTokens)
     .option("-t, --temperature <x>", "0 takes the likeliest token; higher draws more freely", nonNegative, 0)
     .option("--seed <n>", "makes drawing repeatable", seed)

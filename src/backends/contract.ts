@@ -9,6 +9,8 @@ import type { Binding } from "../weights/bind.ts";
 /** A way to execute tapes. Backends know nothing of models, reads or edits. */
 export interface Backend {
   readonly name: string;
+  /** How it can store numbers between ops. */
+  readonly precisions: readonly Precision[];
   /** Whether the backend has the op itself; a composite that it has not is expanded. */
   supports(op: Op): boolean;
   /** Inner points of a composite that the backend's kernel can store without computing anything else. */

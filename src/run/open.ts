@@ -11,7 +11,7 @@ import { checkChoice, checkOptions } from "./options.ts";
 import { Runtimes } from "./runtime.ts";
 
 export interface OpenOptions {
-  /** Which backend computes: "reference", plain loops. */
+  /** What computes: "native" (C++) or "reference" (plain loops); the first that is here where undefined. */
   readonly backend?: string;
   /** How numbers are stored between ops; f64 serves as a measuring rod. f32 unless asked otherwise. */
   readonly precision?: Precision;
@@ -27,9 +27,9 @@ export async function openModel(
   options: OpenOptions = {},
 ): Promise<Model> {
   checkOptions("open", options, ["backend", "precision", "ignore"]);
-  const { backend: backendName = "reference", precision = "f32", ignore = [] } = options;
+  const { backend: backendName, precision = "f32", ignore = [] } = options;
   checkChoice("open: precision", precision, ["f32", "f64"]);
-  const backend = findBackend(backendName, backends);
+  const backend = findBackend(backendName, precision, backends);
   const files = await openFiles({ folder, weightsFile }, ignore);
   const { architecture, config, ignoredKeys, checkpoint, usedTensors: used, tokenizer, eosTokens } = files;
   try {
@@ -68,13 +68,23 @@ export async function openModel(
   }
 }
 
-function findBackend(name: string, backends: readonly Backend[]): Backend {
-  const backend = backends.find((b) => b.name === name);
-  if (backend !== undefined) return backend;
+/** The backend of that name, or the best one that computes in this precision. */
+function findBackend(name: string | undefined, precision: Precision, backends: readonly Backend[]): Backend {
+  const backend = backends.find((b) => (name === undefined ? b.precisions.includes(precision) : b.name === name));
+  if (backend === undefined) {
+    throw new BackendError("backend.unsupported", {
+      path: `backend ${name}`,
+      expected: "the backend must be available here",
+      got: `only ${backends.map((b) => b.name).join(", ")}`,
+      remedy: name === "native" ? "It is built by npm run build where there is a C++ compiler." : undefined,
+    });
+  }
+  if (backend.precisions.includes(precision)) return backend;
   throw new BackendError("backend.unsupported", {
-    path: `backend ${name}`,
-    expected: "the backend must be available here",
-    got: `only ${backends.map((b) => b.name).join(", ")}`,
+    path: `backend ${backend.name}`,
+    expected: `it computes in ${backend.precisions.join(" or ")}`,
+    got: precision,
+    remedy: 'Open with { backend: "reference" } for f64.',
   });
 }
 

@@ -2,6 +2,8 @@
 
 import { numel, sameShape } from "../../src/tensor/shape.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { isReference } from "./open.ts";
+import { TOLERANCE } from "./tolerance.ts";
 
 /**
  * The largest absolute difference of two elements. Equal infinities differ by 0; a NaN, another number of rows or
@@ -21,6 +23,11 @@ export function deviation(actual: Tensor, expected: Tensor): number {
 /** Whether two tensors have the same shape and the same numbers, to the last bit: 0 is not −0. */
 export function sameBits(a: Tensor, b: Tensor): boolean {
   return sameShape(a.shape, b.shape) && a.data.every((value, i) => Object.is(value, b.data[i]));
+}
+
+/** Whether two tensors hold the same rows, computed in steps of other sizes; see TOLERANCE.rows. */
+export function sameRows(a: Tensor, b: Tensor): boolean {
+  return isReference ? sameBits(a, b) : deviation(a, b) <= TOLERANCE.rows;
 }
 
 /** The tensor with `at(...)` at each index. */

@@ -19,6 +19,7 @@ import { runNode } from "./run-node.ts";
  */
 export const reference: Backend = {
   name: "reference",
+  precisions: ["f32", "f64"],
   supports: (op) => op.kind === "primitive",
   taps: () => [],
   load: (weights) => new ReferenceEngine(weights),

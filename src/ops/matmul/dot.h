@@ -92,7 +92,11 @@ inline void store_dots(const MatmulArgs& a, RowReader& reader, int64_t row, int6
 /// Outputs [begin, end) of `n_columns` rows of activations.
 template <class F, int n_columns>
 inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t column) {
+#ifdef TUNE_ACT
+  constexpr int64_t activation_bytes = TUNE_ACT;
+#else
   constexpr int64_t activation_bytes = 16384;
+#endif
   // As many sums as the ISA has registers for.
   constexpr int n_shared = std::clamp((GOLGI_ISA_ID == 3 || GOLGI_ISA_ID == 4 ? 16 : 8) / n_columns, 1, 4);
   RowReader reader(*a.w, begin);

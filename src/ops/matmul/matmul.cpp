@@ -19,7 +19,7 @@ void panel_matmul(const MatmulArgs& a, Context& context) {
 
 void matmul(const MatmulArgs& a, Context& context) {
   // Up to here dot products beat the cost of transposing the weights.
-  constexpr int64_t max_dot_rows = 8;
+  constexpr int64_t max_dot_rows = 12;
   with_format(a.w->format, [&](auto format) {
     using F = decltype(format);
     if (a.n_rest <= max_dot_rows) dot_matmul<F>(a, context);

@@ -37,6 +37,10 @@ template <class F>
 inline void pack_panel(const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end, float* panel) {
   Floats square[Floats::lanes];
   for (int64_t first = 0; first < panel_rows; first += Floats::lanes) {
+    for (int64_t r = first; r < std::min(first + Floats::lanes, n_rows); r++) {
+      const uint8_t* next = rows[r] + F::bytes(end);
+      for (int64_t b = 0; b < F::bytes(stretch); b += 64) prefetch_far(next + b);
+    }
     for (int64_t i = begin; i < end; i += Floats::lanes) {
       const int64_t n = std::min(Floats::lanes, end - i);
       for (int64_t r = 0; r < Floats::lanes; r++) {

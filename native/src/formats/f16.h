@@ -1,0 +1,32 @@
+// IEEE 754 binary16; see format.h.
+#pragma once
+
+#include <cstring>
+
+#include "../half.h"
+#include "../simd.h"
+
+namespace golgi::GOLGI_ISA {
+
+struct F16 {
+  static constexpr int64_t block = Floats::lanes;
+
+  static int64_t bytes(int64_t n) { return n * 2; }
+  static const uint16_t* at(const uint8_t* row, int64_t i) { return reinterpret_cast<const uint16_t*>(row + bytes(i)); }
+
+  static float element(const uint8_t* row, int64_t i) {
+    uint16_t half;
+    std::memcpy(&half, row + bytes(i), sizeof half);
+    return f16_to_f32(half);
+  }
+  static Floats load(const uint8_t* row, int64_t i) { return load_f16(at(row, i)); }
+  static Floats load(const uint8_t* row, int64_t i, int64_t n) { return load_f16(at(row, i), n); }
+
+  struct Block {
+    Floats w;
+    Floats times(const float* x, Floats sum) const { return fma(w, Floats::load(x), sum); }
+  };
+  static Block load_block(const uint8_t* row, int64_t i) { return {load(row, i)}; }
+};
+
+}  // namespace golgi::GOLGI_ISA

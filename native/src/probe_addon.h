@@ -1,0 +1,11 @@
+#pragma once
+
+#include <napi.h>
+
+namespace golgi {
+
+/// probe(kind, threads, seconds): the ceiling, or undefined where the CPU has no such instruction. The calling thread
+/// is one of those that are kept busy, so nothing else of its environment runs meanwhile.
+Napi::Value probe_ceiling(const Napi::CallbackInfo& info);
+
+}  // namespace golgi

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cache_pages.h"
+#include "program.h"
+
+namespace golgi {
+
+/// What one run of a program is given; see src/tape/rows.ts for what the rows mean.
+struct Step {
+  std::vector<int32_t> sequence;      ///< [T]
+  std::vector<int32_t> position;      ///< [T]
+  std::vector<int32_t> rope_variant;  ///< [n_sequences]
+  std::vector<std::vector<int32_t>> pages;  ///< [n_sequences]
+  std::vector<std::vector<int32_t>> ints;   ///< by int input
+  uint8_t* out = nullptr;
+  int64_t out_bytes = 0;
+  std::vector<int64_t> out_offset;  ///< bytes, by output
+};
+
+/// Throws std::invalid_argument or std::out_of_range unless a step fits the program and the pages there are.
+void check_step(const Step& step, const Program& program, int64_t n_pages);
+
+}  // namespace golgi
