@@ -49,7 +49,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Folders whose packages are free: they are no part of what is published, or have a manifest of their own. */
-const anyPackage = ["web", "test", "scripts", "vitest.config.ts"];
+const anyPackage = ["web", "test", "scripts", "bench", "vitest.config.ts"];
 
 /** A file of src/architectures/ that describes one family, beside the index and the contract that all families keep. */
 const isFamily = /^src\/architectures\/(?!(index|architecture)\.ts$)/;

@@ -38,7 +38,7 @@ describe("the repository", () => {
   });
 
   it("has no file of more than 400 lines", () => {
-    expect(lengthViolations(below("src", "node", "scripts", "test"), 400)).toEqual([]);
+    expect(lengthViolations(below("src", "node", "scripts", "test", "bench"), 400)).toEqual([]);
   });
 
   it("lists each op once in the index, in a file of its own name", () => {

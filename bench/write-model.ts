@@ -1,0 +1,142 @@
+/** Writes models of random weights piece by piece, so that none is ever whole in memory, and keeps them for later runs. */
+import { createWriteStream } from "node:fs";
+import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
+import { type ComputeFormat, encodeRows, tensorSizeBytes } from "../src/tensor/format.ts";
+import type { ModelShape, ShapeTensor } from "./shapes.ts";
+
+/** A file's kind and how it stores matrices. */
+export const FORMATS = {
+  f32: { kind: "gguf", type: "f32" },
+  bf16: { kind: "gguf", type: "bf16" },
+  f16: { kind: "gguf", type: "f16" },
+  q8_0: { kind: "gguf", type: "q8_0" },
+  "safetensors-f32": { kind: "safetensors", type: "f32" },
+  "safetensors-bf16": { kind: "safetensors", type: "bf16" },
+} as const satisfies Record<string, { readonly kind: "gguf" | "safetensors"; readonly type: ComputeFormat }>;
+
+export type FormatName = keyof typeof FORMATS;
+
+/** Elements of one piece; a multiple of every format's block. */
+const PIECE_ELEMENTS = 2 ** 18;
+
+/** The path to give to `open`: of a GGUF file, or of a folder. Writes what is not there yet in its full size. */
+export async function ensureModel(
+  folder: string,
+  name: string,
+  shape: ModelShape,
+  format: FormatName,
+  onWrite: (path: string, sizeBytes: number) => void = () => {},
+): Promise<string> {
+  const { kind, type } = FORMATS[format];
+  const isGguf = kind === "gguf";
+  const target = path.join(folder, isGguf ? `${name}-${type}.gguf` : `${name}-${type}`);
+  const file = isGguf ? target : path.join(target, "model.safetensors");
+  await mkdir(path.dirname(file), { recursive: true });
+  if (!isGguf) await writeFile(path.join(target, "config.json"), JSON.stringify(shape.config, undefined, 2));
+  const encode = () => (isGguf ? encodeGguf(shape.metadata, ggufTensors(shape, type)) : encodeSafetensors(shape, type));
+  const sizeBytes = await wholeSizeBytes(encode(), shape, kind, type);
+  if ((await fileSizeBytes(file)) === sizeBytes) return target;
+  onWrite(file, sizeBytes);
+  const unfinished = `${file}.${process.pid}.tmp`;
+  try {
+    const pieces = encode();
+    await pipeline(Readable.from(pieces), createWriteStream(unfinished));
+    await rename(unfinished, file);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+  return target;
+}
+
+/** By its first piece, which is the header, and the tensors' sizes. */
+async function wholeSizeBytes(
+  pieces: AsyncGenerator<Uint8Array>,
+  shape: ModelShape,
+  kind: "gguf" | "safetensors",
+  type: ComputeFormat,
+): Promise<number> {
+  const alignment = kind === "gguf" ? 32 : 1;
+  const aligned = (sizeBytes: number): number => Math.ceil(sizeBytes / alignment) * alignment;
+  const header = await pieces.next();
+  await pieces.return(undefined);
+  const tensors = shape.tensors.map((tensor) => aligned(storedSizeBytes(tensor, kind, type)));
+  return aligned(header.value?.length ?? 0) + tensors.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+}
+
+/** Undefined where there is no such file. */
+function fileSizeBytes(file: string): Promise<number | undefined> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => undefined,
+  );
+}
+
+function storedType(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: ComputeFormat): ComputeFormat {
+  return kind === "gguf" && tensor.isFloat32InGguf ? "f32" : type;
+}
+
+function storedSizeBytes(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: ComputeFormat): number {
+  return tensorSizeBytes(tensor.shape, storedType(tensor, kind, type)) ?? 0;
+}
+
+function ggufTensors(shape: ModelShape, type: ComputeFormat): GgufTensor[] {
+  const random = new RandomPieces();
+  return shape.tensors.map((tensor) => ({
+    name: tensor.ggufName,
+    shape: tensor.isTransposed ? tensor.shape.toReversed() : tensor.shape,
+    type: storedType(tensor, "gguf", type),
+    rows: () => random.elements(tensor),
+  }));
+}
+
+async function* encodeSafetensors({ tensors }: ModelShape, type: ComputeFormat): AsyncGenerator<Uint8Array> {
+  let begin = 0;
+  const entries = tensors.map((tensor) => {
+    const end = begin + storedSizeBytes(tensor, "safetensors", type);
+    const entry = { dtype: type.toUpperCase(), shape: tensor.shape, data_offsets: [begin, end] };
+    begin = end;
+    return [tensor.name, entry];
+  });
+  const json = JSON.stringify(Object.fromEntries(entries));
+  const header = new TextEncoder().encode(json + " ".repeat(-json.length & 7));
+  const headerSize = new Uint8Array(BigUint64Array.of(BigInt(header.length)).buffer);
+  yield Uint8Array.of(...headerSize, ...header);
+  const random = new RandomPieces();
+  for (const tensor of tensors) {
+    for (const piece of random.elements(tensor)) yield encodeRows(type, piece, tensor.name);
+  }
+}
+
+/**
+ * Small numbers, so that activations stay finite through all layers. Pieces of one pool, each from another place:
+ * speed depends on where the bytes lie and not on what they are, and a billion numbers would take a minute to draw.
+ */
+class RandomPieces {
+  readonly #pool = new Float32Array(2 * PIECE_ELEMENTS);
+  readonly #ones = new Float32Array(PIECE_ELEMENTS).fill(1);
+  #state = 1;
+
+  constructor() {
+    for (let i = 0; i < this.#pool.length; i++) this.#pool[i] = (this.#next() / 2 ** 31 - 1) * 0.03;
+  }
+
+  *elements({ shape, isGain }: ShapeTensor): Generator<Float32Array> {
+    let nLeft = shape.reduce((product, size) => product * size, 1);
+    while (nLeft > 0) {
+      const n = Math.min(nLeft, PIECE_ELEMENTS);
+      const at = this.#next() % PIECE_ELEMENTS;
+      yield isGain ? this.#ones.subarray(0, n) : this.#pool.subarray(at, at + n);
+      nLeft -= n;
+    }
+  }
+
+  /** A linear congruential generator (Numerical Recipes): an integer below 2^32. */
+  #next(): number {
+    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
+    return this.#state;
+  }
+}
