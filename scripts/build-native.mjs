@@ -108,7 +108,7 @@ function environment() {
 
 function sourceStamp() {
   const kernels = filesBelow("src/ops").filter((file) => /\.(cpp|h)$/.test(file));
-  const native = filesBelow("native").filter((file) => !/^native[\\/](build|test)[\\/]/.test(file));
+  const native = filesBelow("native").filter((file) => !/^native[\\/](build|node_modules|test)[\\/]/.test(file));
   return stampOf(["package-lock.json", ...kernels, ...native]);
 }
 

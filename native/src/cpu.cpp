@@ -17,11 +17,11 @@
 #include <fstream>
 #endif
 
-#if defined(_M_X64)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(_M_X64)
 #include <immintrin.h>
 #include <intrin.h>
-#elif defined(__x86_64__)
-#include <cpuid.h>
 #endif
 
 namespace golgi {
@@ -36,7 +36,7 @@ struct Registers {
 
 Registers cpuid(uint32_t leaf, uint32_t subleaf = 0) {
   Registers r;
-#ifdef _M_X64
+#ifndef __x86_64__
   int values[4];
   __cpuidex(values, static_cast<int>(leaf), static_cast<int>(subleaf));
   r = {static_cast<uint32_t>(values[0]), static_cast<uint32_t>(values[1]), static_cast<uint32_t>(values[2]),
@@ -49,7 +49,7 @@ Registers cpuid(uint32_t leaf, uint32_t subleaf = 0) {
 
 /// Which register states the operating system saves; it must be asked, since a CPU's features are of no use without.
 uint64_t saved_states() {
-#ifdef _M_X64
+#ifndef __x86_64__
   return _xgetbv(0);
 #else
   uint32_t low, high;

@@ -14,9 +14,9 @@ static inline float f16_to_f32(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16;
   const uint32_t magnitude = uint32_t(h & 0x7fff) << 13;
   // Exponent and mantissa in their float32 places are 2^-112 times the value; infinities and NaN need all exponent bits.
-  if (magnitude >= 0x0f800000) return std::bit_cast<float>(sign | magnitude | 0x7f800000);
   const float value = std::bit_cast<float>(magnitude) * 0x1p112f;
-  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
+  const uint32_t special = magnitude >= 0x0f800000 ? 0x7f800000 : 0;
+  return std::bit_cast<float>(sign | special | std::bit_cast<uint32_t>(value));
 }
 
 /// float32 to IEEE 754 binary16; beyond 65504 (after rounding) is infinity, NaN stays NaN.

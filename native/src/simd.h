@@ -1,6 +1,7 @@
 // Vectors of float32, one class per ISA, so that a kernel is written once and compiled for each.
 //
-// `Floats` has `Floats::lanes` lanes (avx512 16, avx2 8, neon 4, portable 4):
+// `Floats` has `Floats::lanes` lanes (avx512 16, avx2 8, neon 4, portable 4), and a function may count on keeping
+// `Floats::registers` of them at hand (32, 16, 32, 8):
 //
 //   Floats::zero()  Floats::all(s)                     every lane 0 / s
 //   Floats::load(p)  x.store(p)                        lanes floats; no load or store needs alignment

@@ -15,6 +15,7 @@ inline __m256i first_lanes(int64_t n) {
 
 struct Floats {
   static constexpr int64_t lanes = 8;
+  static constexpr int registers = 16;
   __m256 v;
 
   static Floats zero() { return {_mm256_setzero_ps()}; }

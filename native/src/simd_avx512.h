@@ -17,6 +17,7 @@ inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n
 
 struct Floats {
   static constexpr int64_t lanes = 16;
+  static constexpr int registers = 32;
   __m512 v;
 
   static Floats zero() { return {_mm512_setzero_ps()}; }

@@ -10,6 +10,7 @@ namespace golgi::GOLGI_ISA {
 
 struct Floats {
   static constexpr int64_t lanes = 4;
+  static constexpr int registers = 32;
   float32x4_t v;
 
   static Floats zero() { return {vdupq_n_f32(0)}; }

@@ -12,6 +12,8 @@ namespace golgi::GOLGI_ISA {
 
 struct Floats {
   static constexpr int64_t lanes = 4;
+  // Half of what the baseline has: compilers keep few small arrays in registers.
+  static constexpr int registers = 8;
   float v[lanes];
 
   static Floats zero() { return {}; }

@@ -10,6 +10,7 @@ namespace golgi::GOLGI_ISA {
 
 struct BF16 {
   static constexpr int64_t block = Floats::lanes;
+  static constexpr int64_t block_bytes = block * 2;
 
   static int64_t bytes(int64_t n) { return n * 2; }
   static const uint16_t* at(const uint8_t* row, int64_t i) { return reinterpret_cast<const uint16_t*>(row + bytes(i)); }
@@ -22,11 +23,13 @@ struct BF16 {
   static Floats load(const uint8_t* row, int64_t i) { return load_bf16(at(row, i)); }
   static Floats load(const uint8_t* row, int64_t i, int64_t n) { return load_bf16(at(row, i), n); }
 
+  template <int n_columns>
   struct Block {
     Floats w;
+
+    explicit Block(const uint8_t* start) : w(load(start, 0)) {}
     Floats times(const float* x, Floats sum) const { return fma(w, Floats::load(x), sum); }
   };
-  static Block load_block(const uint8_t* row, int64_t i) { return {load(row, i)}; }
 };
 
 }  // namespace golgi::GOLGI_ISA

@@ -1,12 +1,13 @@
 // The formats of weights, each a struct of static functions over the bytes of one row, so that kernels are written once:
 //
-//   block                  elements that are decoded together; rows of a format with block > lanes are whole blocks
-//   bytes(n)               that n elements from the beginning of a row take, n whole blocks where blocks share a scale
+//   block  block_bytes     elements that are decoded together, and their bytes
+//   bytes(n)               that n elements from the beginning of a row take; n is a multiple of 32
 //   element(row, i)        one element
 //   load(row, i)           elements [i, i + lanes), i a multiple of lanes
 //   load(row, i, n)        only n of them, 0 < n < lanes, at the end of a row: the other lanes are 0
-//   load_block(row, i)     a Block: elements [i, i + block), i a multiple of block
-//   Block::times(x, sum)   sum + their products with x[0 .. block), lane by lane: the dot product is the sum of lanes
+//   Block<n_columns>       one block, decoded as suits products with n_columns rows of activations
+//     (start)              from its first byte
+//     times(x, sum)        sum + products with x[0 .. block), lane by lane: the dot product is the sum of the lanes
 //
 // Rows need no alignment.
 #pragma once

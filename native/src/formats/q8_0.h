@@ -31,24 +31,31 @@ struct Q8_0 {
   }
   static Floats load(const uint8_t* row, int64_t i, int64_t) { return load(row, i); }
 
+  template <int n_columns>
   struct Block {
     static constexpr int64_t n = block / Floats::lanes;
+    // Scaling products costs one more fma a column, scaling the weights one multiplication a vector.
+    static constexpr bool scales_weights = n_columns > n;
     Floats w[n];
-    Floats scale;
+    Floats factor;
 
+    explicit Block(const uint8_t* start) : factor(all_f16(scale(start))) {
+      for (int64_t v = 0; v < n; v++) {
+        w[v] = load_i8(quants(start) + v * Floats::lanes);
+        if constexpr (scales_weights) w[v] *= factor;
+      }
+    }
     Floats times(const float* x, Floats sum) const {
-      Floats unscaled = w[0] * Floats::load(x);
-      for (int64_t v = 1; v < n; v++) unscaled = fma(w[v], Floats::load(x + v * Floats::lanes), unscaled);
-      return fma(scale, unscaled, sum);
+      if constexpr (scales_weights) {
+        for (int64_t v = 0; v < n; v++) sum = fma(w[v], Floats::load(x + v * Floats::lanes), sum);
+        return sum;
+      } else {
+        Floats products = w[0] * Floats::load(x);
+        for (int64_t v = 1; v < n; v++) products = fma(w[v], Floats::load(x + v * Floats::lanes), products);
+        return fma(factor, products, sum);
+      }
     }
   };
-  static Block load_block(const uint8_t* row, int64_t i) {
-    const uint8_t* start = row + bytes(i);
-    Block b;
-    for (int64_t v = 0; v < Block::n; v++) b.w[v] = load_i8(quants(start) + v * Floats::lanes);
-    b.scale = all_f16(scale(start));
-    return b;
-  }
 };
 
 }  // namespace golgi::GOLGI_ISA

@@ -11,13 +11,12 @@ void attention_scores(const AttentionScoresArgs& a, Context& context) {
                  a.out + head * a.n_P + visible.offset[row], nullptr, nullptr, nullptr};
   };
   with_element(a.cache->type, [&]<class Element>(const Element*) {
-    for_head_blocks(context, *a.rows, a.n_K, group, all_blocks, [&](const RowBlock& block, int64_t kv_head, int thread) {
-      const int64_t n = block.n_rows() * group;
-      void* memory = context.scratch(thread, carved<Query>(n) + carved<float>(n * a.n_D));
-      QueryBlock queries = place_queries(block, kv_head, group, carve<Query>(memory, n), query_of);
-      queries.packed = carve<float>(memory, n * a.n_D);
+    const auto work = [&](const RowBlock& block, int64_t kv_head, int thread) {
+      void* memory = context.scratch(thread, carved<Query>(block.n_rows() * group));
+      const QueryBlock queries = place_queries(block, kv_head, group, static_cast<Query*>(memory), query_of);
       score_block(queries, kv_of<Element>(a, block), static_cast<float>(a.scale));
-    });
+    };
+    for_head_blocks(context, *a.rows, a.n_K, group, all_blocks, work);
   });
 }
 

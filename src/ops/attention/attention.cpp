@@ -27,24 +27,22 @@ struct Attention {
 
   int64_t query_bytes(const RowBlock& block) const {
     const int64_t n = block.n_rows() * group;
-    return carved<Query>(n) + carved<float>(n * a.n_D) + carved<float>(n * kept(block));
+    return carved<Query>(n) + carved<float>(n * kept(block));
   }
 
   /// The queries of one kv head in `query_bytes` of memory.
   QueryBlock place(const RowBlock& block, int64_t kv_head, void*& memory) const {
     const int64_t n = block.n_rows() * group;
     Query* queries = carve<Query>(memory, n);
-    float* packed = carve<float>(memory, n * a.n_D);
     float* own = carve<float>(memory, n * kept(block));
-    QueryBlock placed = place_queries(block, kv_head, group, queries, [&](int64_t row, int64_t head, int64_t i) {
+    return place_queries(block, kv_head, group, queries, [&](int64_t row, int64_t head, int64_t i) {
       const int64_t at = row * a.n_H + head;
       const int64_t pair = head * visible.offset[a.n_T] + visible.offset[row];
       float* scores = a.scores ? a.scores + pair : own + i * kept(block);
       float* weights = a.pattern ? a.pattern + pair : own + i * kept(block);
-      return Query{a.q + at * a.n_D, visible.first[row], a.rows->position[row], scores, weights, weights, a.out + at * a.n_E};
+      return Query{a.q + at * a.n_D, visible.first[row], a.rows->position[row], scores, weights,
+                   weights,          a.out + at * a.n_E};
     });
-    placed.packed = packed;
-    return placed;
   }
 
   void attend(const RowBlock& block, int64_t kv_head, Context& context, int thread) const {
@@ -57,8 +55,8 @@ struct Attention {
   }
 
   void attend_split(const RowBlock& block, Context& context) const {
-    SplitAttention<Element> split{kv_of<Element>(a, block), a.n_K, static_cast<float>(a.scale), visible.first[block.begin],
-                                  a.rows->position[block.end - 1] + 1};
+    const int64_t first = visible.first[block.begin], end = first + n_keys(block);
+    SplitAttention<Element> split{kv_of<Element>(a, block), a.n_K, static_cast<float>(a.scale), first, end};
     const int64_t n_sums = split.n_chunks() * block.n_rows() * a.n_H * a.n_E;
     const int64_t bytes = carved<QueryBlock>(a.n_K) + a.n_K * query_bytes(block) + carved<float>(n_sums);
     void* memory = context.shared_scratch(bytes);

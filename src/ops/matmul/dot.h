@@ -20,8 +20,8 @@ constexpr int64_t max_dot_columns = 4;
 template <class F, int n_rows, int n_columns>
 struct Dots {
   static constexpr int n_products = n_rows * n_columns;
-  // Independent sums hide the latency of fma.
-  static constexpr int n_sums = n_products >= 3 ? 1 : n_products == 2 ? 2 : 4;
+  // Eight independent sums hide the latency of fma.
+  static constexpr int n_sums = n_products > 4 ? 1 : n_products > 2 ? 2 : 4;
   static constexpr int n_unrolled = 4;
   // Far enough to come from memory in time, near enough to still be there: measured between 512 and 8192.
   static constexpr int64_t prefetch_bytes = 2048;
@@ -33,15 +33,16 @@ struct Dots {
   /// Of elements [0, n_k).
   Dots(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t n_k) {
     for (auto& row : sums) for (auto& column : row) for (Floats& sum : column) sum = Floats::zero();
-    constexpr int64_t step = n_unrolled * F::block;
-    int64_t i = 0;
-    for (; i + step <= n_k; i += step) {
-      if constexpr (prefetches) prefetch_step(rows, i);
-      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, x_stride, i + u * F::block, u % n_sums);
+    const int64_t n_blocks = n_k / F::block;
+    int64_t b = 0;
+    for (; b + n_unrolled <= n_blocks; b += n_unrolled) {
+      if constexpr (prefetches) prefetch_step(rows, b);
+      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, x_stride, b + u, u % n_sums);
     }
-    for (; i + F::block <= n_k; i += F::block) add_block(rows, x, x_stride, i, 0);
+    for (; b < n_blocks; b++) add_block(rows, x, x_stride, b, 0);
     if constexpr (F::block == Floats::lanes) {
-      if (i < n_k) add_part(rows, x, x_stride, i, n_k - i);
+      const int64_t n = n_k - n_blocks * F::block;
+      if (n > 0) add_part(rows, x, x_stride, n_blocks * F::block, n);
     }
   }
 
@@ -53,17 +54,17 @@ struct Dots {
   }
 
  private:
-  static void prefetch_step(const uint8_t* const (&rows)[n_rows], int64_t i) {
+  static void prefetch_step(const uint8_t* const (&rows)[n_rows], int64_t b) {
     for (const uint8_t* row : rows) {
-      const uint8_t* ahead = row + F::bytes(i) + prefetch_bytes;
-      for (int64_t b = 0; b < F::bytes(n_unrolled * F::block); b += 64) prefetch_far(ahead + b);
+      const uint8_t* ahead = row + b * F::block_bytes + prefetch_bytes;
+      for (int64_t line = 0; line < n_unrolled * F::block_bytes; line += 64) prefetch_far(ahead + line);
     }
   }
 
-  void add_block(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t i, int s) {
+  void add_block(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t b, int s) {
     for (int r = 0; r < n_rows; r++) {
-      const typename F::Block w = F::load_block(rows[r], i);
-      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x + c * x_stride + i, sums[r][c][s]);
+      const typename F::template Block<n_columns> w(rows[r] + b * F::block_bytes);
+      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x + c * x_stride + b * F::block, sums[r][c][s]);
     }
   }
 
@@ -95,10 +96,9 @@ inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t
 #ifdef TUNE_ACT
   constexpr int64_t activation_bytes = TUNE_ACT;
 #else
-  constexpr int64_t activation_bytes = 16384;
+  constexpr int64_t activation_bytes = 12288;
 #endif
-  // As many sums as the ISA has registers for.
-  constexpr int n_shared = std::clamp((GOLGI_ISA_ID == 3 || GOLGI_ISA_ID == 4 ? 16 : 8) / n_columns, 1, 4);
+  constexpr int n_shared = std::clamp(Floats::registers / 2 / n_columns, 1, 4);
   RowReader reader(*a.w, begin);
   int64_t row = begin;
   if (n_columns * a.n_k * 4 > activation_bytes) {

@@ -17,18 +17,11 @@ namespace golgi::GOLGI_ISA {
 constexpr int panel_vectors = TUNE_NV;
 constexpr int tile_columns = TUNE_NT;
 constexpr int64_t stretch = TUNE_KC;
-#elif GOLGI_ISA_ID == 3
-constexpr int panel_vectors = 4;
-constexpr int tile_columns = 6;
-constexpr int64_t stretch = 128;
-#elif GOLGI_ISA_ID == 4
-constexpr int panel_vectors = 4;
-constexpr int tile_columns = 6;
-constexpr int64_t stretch = 256;
 #else
-constexpr int panel_vectors = 2;
-constexpr int tile_columns = 6;
-constexpr int64_t stretch = 256;
+// Tiles as large as the registers hold, with room for the weights; a stretch of a panel fits the first-level cache.
+constexpr int panel_vectors = Floats::registers >= 32 ? 4 : 2;
+constexpr int tile_columns = Floats::registers >= 16 ? 6 : 4;
+constexpr int64_t stretch = Floats::lanes >= 16 ? 128 : 256;
 #endif
 constexpr int64_t panel_rows = panel_vectors * Floats::lanes;
 

@@ -1,0 +1,24 @@
+import { OPS } from "../../src/ops/all.ts";
+import type { Op, Sample } from "../../src/tape/op.ts";
+import { sampleCase } from "../../test/op-support/sample-case.ts";
+import { attentionCases } from "./attention.ts";
+import { inAllFormats, type NativeCase, PLAIN, tapped } from "./case.ts";
+import { SAMPLES } from "./samples.ts";
+
+/** Every case, twins after the cases that they resemble. */
+export function* allCases(): Generator<NativeCase> {
+  for (const op of OPS) {
+    if (op.kind === "primitive" && op.movesNoData) continue;
+    for (const [i, sample] of [...op.samples, ...(SAMPLES[op.name] ?? [])].entries()) yield* casesOf(op, sample, i);
+  }
+  yield* attentionCases();
+}
+
+function* casesOf(op: Op, sample: Sample, i: number): Generator<NativeCase> {
+  const name = `${op.name} ${i} ${JSON.stringify({ ...sample.dims, ...sample.attrs })}`;
+  const { weights, steps } = sampleCase(op, sample, 1);
+  const whole: NativeCase = { name, weights, steps, storage: PLAIN };
+  if (op.matrices.length > 0) yield* inAllFormats(whole);
+  else yield whole;
+  if (op.kind === "composite" && op.innerPoints.length > 0) yield tapped(whole, op);
+}

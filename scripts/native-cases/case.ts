@@ -1,0 +1,75 @@
+import type { NamedTensor } from "../../src/checkpoint/write-safetensors.ts";
+import { lower } from "../../src/program/lower.ts";
+import type { Op } from "../../src/tape/op.ts";
+import { expand, tap } from "../../src/tape/rewrite.ts";
+import { blockOf, COMPUTE_FORMATS, type ComputeFormat, decodeRows, encodeRows } from "../../src/tensor/format.ts";
+import type { TestStep } from "../../test/op-support/steps.ts";
+
+/** Something to run: weights by name, then steps on one engine. */
+export interface NativeCase {
+  readonly name: string;
+  readonly weights: readonly NamedTensor[];
+  readonly steps: readonly TestStep[];
+  /** How matrices are stored; weights that are read as numbers are plain float32. */
+  readonly storage: Storage;
+  /** Name of an earlier case whose results must have the same bits. */
+  readonly twin?: string;
+}
+
+export interface Storage {
+  readonly format: ComputeFormat;
+  /** Rows lie in several segments, with gaps, some of them in reverse; else one after another. */
+  readonly isScattered: boolean;
+}
+
+export const PLAIN: Storage = { format: "f32", isScattered: false };
+
+/** The case with its matrices in every format that their rows fit, in order and scattered. */
+export function inAllFormats(whole: NativeCase): NativeCase[] {
+  const matrices = matrixNames(whole);
+  const shapes = whole.weights.filter(({ name }) => matrices.has(name)).map(({ shape }) => shape);
+  const formats = COMPUTE_FORMATS.filter((format) =>
+    shapes.every((shape) => rowLength(shape) % blockOf(format).nElements === 0),
+  );
+  return formats.flatMap((format) =>
+    [false, true].map((isScattered) => ({
+      ...whole,
+      name: `${whole.name} ${format}${isScattered ? " scattered" : ""}`,
+      weights: whole.weights.map((weight) => (matrices.has(weight.name) ? rounded(weight, format) : weight)),
+      storage: { format, isScattered },
+    })),
+  );
+}
+
+function matrixNames({ steps }: NativeCase): Set<string> {
+  const uses = steps.flatMap(({ tape }) => lower(tape).weights);
+  return new Set(uses.filter(({ isMatrix }) => isMatrix).map(({ name }) => name));
+}
+
+/** Elements of one row of the first axis. */
+export function rowLength(shape: readonly number[]): number {
+  return shape.slice(1).reduce((product, size) => product * size, 1);
+}
+
+/** The numbers as the format holds them. */
+function rounded(weight: NamedTensor, format: ComputeFormat): NamedTensor {
+  const data = new Float32Array(weight.data.length);
+  decodeRows(format, encodeRows(format, Float32Array.from(weight.data), weight.name), data, 0);
+  return { ...weight, data };
+}
+
+/** The case with all inner points of its composite stored on the side. */
+export function tapped(whole: NativeCase, op: Op): NativeCase {
+  const names = op.kind === "composite" ? op.innerPoints : [];
+  const last = whole.steps.at(-1) as TestStep;
+  const tape = tap(last.tape, (node) => (node.op === op ? names : []));
+  const outputs = new Map([...tape.outputs, ...tape.points]);
+  const steps = [...whole.steps.slice(0, -1), { ...last, tape: { ...tape, outputs } }];
+  return { ...whole, name: `${whole.name} with taps`, steps, twin: whole.name };
+}
+
+/** The case by primitives alone. */
+export function expanded(whole: NativeCase): NativeCase {
+  const steps = whole.steps.map((step) => ({ ...step, tape: expand(step.tape) }));
+  return { ...whole, name: `${whole.name} expanded`, steps };
+}
