@@ -11,10 +11,9 @@ import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { widthOf } from "../node/cli/terminal.ts";
 import { openFolder } from "../node/files.ts";
-import { openModel, reference, trace } from "../node/index.ts";
+import { open, openModel, reference, trace } from "../node/index.ts";
 import manifest from "../package.json" with { type: "json" };
 import { fixture, stories260K } from "./support/fixtures.ts";
-import { open } from "./support/open.ts";
 
 const golgiScript = join(import.meta.dirname, "../bin/golgi.js");
 
@@ -192,7 +191,7 @@ describe("golgi trace", () => {
     const options = { maxTokens: 40, nPredictions: 8, nNeurons: 8, nEdges: 8 };
     expect(data).toEqual(await trace(model, prompt, options));
     const { architecture, config } = model;
-    expect(header).toEqual({ name: stories260K, architecture, backend: "reference", config: { ...config } });
+    expect(header).toEqual({ name: stories260K, architecture, backend: model.backend, config: { ...config } });
     await model.close();
   });
 
@@ -348,7 +347,7 @@ describe.concurrent("what golgi refuses", () => {
       () => ["info", config("key", { ...LLAMA, rope_tetha: 1 })],
       "rope_tetha: .*Did you mean rope_theta\\?.*--ignore <name>",
     ],
-    ["a backend that it does not have", () => ["run", "x", "--backend", "gpu"], "gpu: .*only reference"],
+    ["a backend that it does not have", () => ["run", "x", "--backend", "gpu"], "gpu: .*only .*reference"],
   ])("exits with 1 and one line at %s", async (_, args, message) => {
     const { code, stdout, stderr } = await golgi(args());
     expect([code, stdout]).toEqual([1, ""]);

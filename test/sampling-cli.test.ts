@@ -4,8 +4,8 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions, GenerationStep, Model } from "../node/index.ts";
+import { open } from "../node/index.ts";
 import { stories260K } from "./support/fixtures.ts";
-import { open } from "./support/open.ts";
 
 const golgiScript = join(import.meta.dirname, "../bin/golgi.js");
 const prompt = "Once upon a time";

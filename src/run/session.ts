@@ -150,7 +150,7 @@ export class Session {
       path: "tokens",
       expected: `a sequence has at most ${this.contextLength} tokens (the session's context length)`,
       got: `${this.#tokens.length} cached and ${nNew} new ones`,
-      remedy: "Shorten the text, or truncate the session.",
+      remedy: "Shorten the text.",
     });
   }
 
