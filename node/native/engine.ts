@@ -182,9 +182,10 @@ function namedOutputs(
   buffer: ArrayBuffer,
   offsets: Float64Array,
 ): Map<string, StepOutput> {
+  const indices = new Map(outputs.map((value, i) => [value, i]));
   const named = new Map<string, StepOutput>();
   for (const [name, value] of tape.outputs) {
-    const i = outputs.indexOf(value);
+    const i = indices.get(value) as number;
     const from = offsets[i];
     const nBytes = 4 * shapes[i].reduce((product, size) => product * size, 1);
     // A lone output keeps the block; several get memory of their own, so that any can be transferred to a worker.

@@ -44,6 +44,8 @@ export class Executor {
   readonly #model: ExecutorModel;
   readonly #pages = new PagePool();
   readonly #programs = new Map<string, { plan: GlassPlan; program: Program }>();
+  /** The part of a request's kind that its reads make up. */
+  readonly #readKeys = new WeakMap<readonly Read[], string>();
 
   constructor(model: ExecutorModel) {
     this.#model = model;
@@ -60,8 +62,9 @@ export class Executor {
 
   /** Equal for requests that one program serves, so that their sequences can share a step. */
   kindOf({ logits, reads, derived, keepsState }: StepRequest): string {
-    const points = reads.map(({ entry, positions }) => [entry.name, positions]);
-    return JSON.stringify([logits, points, derived?.key, keepsState]);
+    const points = this.#readKeys.get(reads) ?? JSON.stringify(reads.map((read) => [read.entry.name, read.positions]));
+    this.#readKeys.set(reads, points);
+    return `${logits} ${keepsState} ${points} ${derived?.key}`;
   }
 
   /** Refuses tokens that cannot be run, before anything is computed. */

@@ -45,6 +45,8 @@ export interface ModelParts {
 /** An open checkpoint, ready to run and to be looked into. Made by `open`. */
 export class Model {
   readonly #parts: ModelParts;
+  /** What lists of reads stand for; generating asks for the same one in every step. */
+  readonly #resolved = new Map<string, readonly Read[]>();
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
@@ -109,7 +111,17 @@ export class Model {
   }
 
   /** The reads that names and globs stand for, each point once; the last mention of a point decides its positions. */
-  resolveReads(specs: readonly ReadSpec[]): Read[] {
+  resolveReads(specs: readonly ReadSpec[]): readonly Read[] {
+    const key = JSON.stringify(specs);
+    const known = this.#resolved.get(key);
+    if (known !== undefined) return known;
+    const reads = this.#resolve(specs);
+    if (this.#resolved.size >= MAX_RESOLVED) this.#resolved.clear();
+    this.#resolved.set(key, reads);
+    return reads;
+  }
+
+  #resolve(specs: readonly ReadSpec[]): readonly Read[] {
     const reads = new Map<string, Read>();
     for (const spec of specs) {
       const { pattern, positions } = parseRead(spec);
@@ -206,6 +218,9 @@ export class Model {
     );
   }
 }
+
+/** Lists of reads that are remembered. */
+const MAX_RESOLVED = 64;
 
 /** The rows of these points are a selection already. */
 function rowsOfLogits(path: string, positions: Positions): PointError {

@@ -14,7 +14,7 @@ export interface SessionModel {
   readonly tokenizer: Tokenizer;
   readonly hasTokenizer: boolean;
   readonly eosTokens: readonly number[];
-  resolveReads(specs: readonly ReadSpec[]): Read[];
+  resolveReads(specs: readonly ReadSpec[]): readonly Read[];
 }
 
 /** Settings of a session. */
