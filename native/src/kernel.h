@@ -72,7 +72,8 @@ inline const VisibleKeys& Rows::visible(int64_t window) const {
 /// How cached keys and values are stored.
 enum class KvType : int32_t { f32 = 0, f16 = 1 };
 
-/// One layer's keys and values. A page holds, for each of its 16 slots in turn, k [n_kv_heads, d_k]; then the same for v.
+/// One layer's keys and values. A page holds k [n_kv_heads][d_k][16 slots], then v [n_kv_heads][16 slots][d_v]; kernels reach
+/// into it through ops/kv_page.h.
 struct Cache {
   KvType type;
   int64_t n_kv_heads, d_k, d_v;
@@ -80,13 +81,6 @@ struct Cache {
   int64_t v_offset;      ///< bytes from the beginning of that part to its first v
 
   int64_t element_bytes() const { return type == KvType::f32 ? 4 : 2; }
-  /// k of all heads [n_kv_heads, d_k] in one slot of one page.
-  uint8_t* k(int32_t page_number, int64_t slot) const {
-    return page[page_number] + slot * n_kv_heads * d_k * element_bytes();
-  }
-  uint8_t* v(int32_t page_number, int64_t slot) const {
-    return page[page_number] + v_offset + slot * n_kv_heads * d_v * element_bytes();
-  }
 };
 
 /// Shares the work of one op out over the threads. Chunks are fixed by the op's sizes, never by the number of
