@@ -21,7 +21,11 @@ const nLines = 40;
 export function buildNativeIfStale() {
   if (isFresh()) return;
   const missing = missingTool();
-  if (missing !== undefined) return sayOnce(missing);
+  if (missing !== undefined) {
+    // One of other sources would not fit the programs of today's.
+    rmSync(addon, { force: true });
+    return sayOnce(missing);
+  }
   rmSync(saidFile, { force: true });
   console.log("Building the native engine (once, about a minute) ...");
   buildNative();
@@ -44,22 +48,30 @@ function buildNative() {
   );
   if (status !== 0) {
     const log = `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}`.trimEnd().split("\n");
-    const errors = log.filter((line) => /\berror\b/i.test(line) && !line.startsWith("gyp "));
-    const said = [...errors.slice(0, 10), "...", ...log.slice(-nLines)];
-    throw new SetupError(`${said.join("\n")}\n\nThe native engine did not compile; the compiler's errors stand above.`);
+    const said = log.filter((line) => !line.startsWith("gyp info"));
+    // The first error is the cause; the end says where the build stood.
+    const first = said.findIndex((line) => /\berror\b/i.test(line));
+    const shown = said.length - first <= nLines ? said.slice(first) : [said[first], "...", ...said.slice(-nLines)];
+    throw new SetupError(`${shown.join("\n")}\n\nThe native engine did not compile; the errors stand above.`);
   }
   writeFileSync(stampFile, stamp);
 }
 
-/** Why this machine cannot compile, or undefined. */
+/** What this machine lacks to compile, and what to do about it; undefined where nothing is lacking. */
 function missingTool() {
-  // Visual Studio is found by node-gyp alone.
-  if (process.platform === "win32") return undefined;
-  const compiler = [process.env.CXX, "g++", "clang++", "c++"].find((name) => name !== undefined && runs(name));
+  // The package "node" has no import library for Windows, and nothing may be downloaded during a build.
+  if (process.platform === "win32") return ["way to build on Windows", "it on Linux or macOS"];
+  if (headersFolder() === undefined)
+    return ["headers of Node (npm install removes them)", "all packages anew with npm ci"];
+  const compiler = findCompiler();
   if (compiler === undefined) return ["C++ compiler", "g++ or clang"];
   if (!knowsCpp20(compiler)) return ["C++ compiler that knows C++20", "g++ 11 or clang 14, or a later one,"];
   if (!runs("make")) return ["make", "make"];
   return runs(process.env.PYTHON ?? "python3") ? undefined : ["python3, which builds need,", "python3"];
+}
+
+function findCompiler() {
+  return [process.env.CXX, "g++", "clang++", "c++"].find((name) => name !== undefined && runs(name));
 }
 
 function runs(command) {
@@ -86,30 +98,26 @@ function sayOnce([what, remedy]) {
   writeFileSync(saidFile, line);
 }
 
-/** A folder whose include/node/ holds Node's headers; Node-API is the same in all versions. Nothing is downloaded. */
+/** A folder with Node's headers, which the package "node" brings along; Node-API is the same in all versions. */
 function headersFolder() {
   const packaged = path.join(root, "node_modules", "node", "node_modules");
   const platformPackages = existsSync(packaged) ? readdirSync(packaged).map((name) => path.join(packaged, name)) : [];
   const installations = [process.execPath, node24()].map((node) => path.dirname(path.dirname(node)));
-  const found = [...platformPackages, ...installations].find((folder) =>
+  return [...platformPackages, ...installations].find((folder) =>
     existsSync(path.join(folder, "include", "node", "node_api.h")),
-  );
-  if (found !== undefined) return found;
-  throw new SetupError(
-    'The native engine needs Node\'s headers, which the package "node" brings along; they are not there.\n' +
-      "npm install removes them: delete node_modules and run the same command again.",
   );
 }
 
-/** Without npm's configuration, which node-gyp would prefer to its own arguments. */
+/** With the compiler that was found, and without npm's configuration, which node-gyp would prefer to its arguments. */
 function environment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+  const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
+  return { ...Object.fromEntries(kept), CXX: findCompiler() };
 }
 
 function sourceStamp() {
   const kernels = filesBelow("src/ops").filter((file) => /\.(cpp|h)$/.test(file));
   const native = filesBelow("native").filter((file) => !/^native[\\/](build|node_modules|test)[\\/]/.test(file));
-  return stampOf(["package-lock.json", ...kernels, ...native]);
+  return `${process.platform} ${process.arch} ${stampOf(["package-lock.json", ...kernels, ...native])}`;
 }
 
 await runIfMain(import.meta.url, () => {

@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 #include <string>
+#include <thread>
 
 #include "addon_values.h"
 #include "cpu.h"
@@ -111,7 +112,8 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   guarded(info.Env(), [&] {
     const int64_t n_threads = to_integer(info[0], "threads", 1, max_threads);
     engine_ = std::make_shared<Engine>(static_cast<int>(n_threads), choose_kernels(info[1]));
-    thread_ = std::make_unique<StepThread>(info.Env());
+    const bool spins = n_threads < static_cast<int64_t>(std::thread::hardware_concurrency());
+    thread_ = std::make_unique<StepThread>(info.Env(), spins);
   });
 }
 

@@ -1,34 +1,15 @@
 #include "pool.h"
 
-#include <chrono>
 #include <utility>
 
 #include "red_zone.h"
-
-#if defined(_M_X64) || defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(_M_ARM64)
-#include <intrin.h>
-#endif
+#include "spin.h"
 
 namespace golgi {
 
 namespace {
 
-/// Tens of microseconds: longer than the gaps within a step, far shorter than a time slice.
-constexpr int n_spins = 2000;
-constexpr std::chrono::milliseconds idle_before_sleep{2};
 constexpr uint64_t untaken_mask = 0xffffffff;
-
-void pause() {
-#if defined(_M_X64) || defined(__x86_64__)
-  _mm_pause();
-#elif defined(_M_ARM64)
-  __yield();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 }  // namespace
 
@@ -114,28 +95,15 @@ void Pool::run_chunk(int64_t chunk, int thread) noexcept {
 }
 
 void Pool::work(int thread) {
-  uint64_t seen = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
     take_chunks(thread);
-    seen = ticket_.load(std::memory_order_relaxed);
-    if ((seen & untaken_mask) == 0 && !spin_until_published(seen)) sleep_until_published(seen);
+    const uint64_t seen = ticket_.load(std::memory_order_relaxed);
+    if ((seen & untaken_mask) != 0) continue;
+    const auto changed = [&] {
+      return ticket_.load(std::memory_order_relaxed) != seen || stopping_.load(std::memory_order_relaxed);
+    };
+    if (!spin_until(changed)) sleep_until_published(seen);
   }
-}
-
-bool Pool::spin_until_published(uint64_t seen) const {
-  const auto changed = [&] {
-    return ticket_.load(std::memory_order_relaxed) != seen || stopping_.load(std::memory_order_relaxed);
-  };
-  for (int i = 0; i < n_spins; i++) {
-    if (changed()) return true;
-    pause();
-  }
-  const auto until = std::chrono::steady_clock::now() + idle_before_sleep;
-  while (std::chrono::steady_clock::now() < until) {
-    if (changed()) return true;
-    std::this_thread::yield();
-  }
-  return false;
 }
 
 void Pool::sleep_until_published(uint64_t seen) {

@@ -35,7 +35,6 @@ class Pool final : public Context {
   void work(int thread);
   void take_chunks(int thread);
   void run_chunk(int64_t chunk, int thread) noexcept;
-  bool spin_until_published(uint64_t seen) const;
   void sleep_until_published(uint64_t seen);
   void wake_sleepers();
   void stop();

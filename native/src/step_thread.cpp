@@ -2,9 +2,12 @@
 
 #include <utility>
 
+#include "spin.h"
+
 namespace golgi {
 
-StepThread::StepThread(Napi::Env env) : env_(env), settle_(Settle::New(env, "golgi step", 0, 1, this)) {
+StepThread::StepThread(Napi::Env env, bool spins)
+    : env_(env), spins_(spins), settle_(Settle::New(env, "golgi step", 0, 1, this)) {
   settle_.Unref(env);
   try {
     thread_ = std::thread(&StepThread::loop, this);
@@ -24,6 +27,7 @@ void StepThread::post(const Napi::Object& owner, std::unique_ptr<Task> task) {
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(task));
+    n_waiting_++;
   }
   posted_.notify_one();
 }
@@ -50,9 +54,11 @@ void StepThread::loop() {
       if (stopping_) return;
       task = std::move(waiting_.front());
       waiting_.pop_front();
+      n_waiting_--;
     }
     task->work(stopping_);
     settle_.NonBlockingCall(task.release());
+    if (spins_) spin_until([&] { return n_waiting_ > 0 || stopping_; });
   }
 }
 

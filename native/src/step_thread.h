@@ -29,7 +29,9 @@ class Task {
 /// also read files. All methods belong to the event loop's thread; tasks under way keep that loop alive.
 class StepThread {
  public:
-  explicit StepThread(Napi::Env env);
+  /// A thread that spins is ready at once for a step that soon follows another. It pays where it has a processor to
+  /// itself, apart from those on which the pool's threads spin and JavaScript runs.
+  StepThread(Napi::Env env, bool spins);
   ~StepThread();
   StepThread(const StepThread&) = delete;
   StepThread& operator=(const StepThread&) = delete;
@@ -48,6 +50,7 @@ class StepThread {
   void loop();
 
   Napi::Env env_;
+  const bool spins_;
   Settle settle_;
   int n_pending_ = 0;
   bool stopped_ = false;
@@ -56,6 +59,8 @@ class StepThread {
   std::condition_variable posted_;
   std::deque<std::unique_ptr<Task>> waiting_;
   std::atomic<bool> stopping_{false};
+  /// Tasks that wait, to be looked at without the lock.
+  std::atomic<int> n_waiting_{0};
   std::thread thread_;
 };
 
