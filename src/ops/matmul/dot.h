@@ -20,12 +20,12 @@ constexpr int64_t max_dot_columns = 4;
 template <class F, int n_rows, int n_columns>
 struct Dots {
   static constexpr int n_products = n_rows * n_columns;
-  // Eight independent sums hide the latency of fma.
+  // Up to eight independent sums hide the latency of fma.
   static constexpr int n_sums = n_products > 4 ? 1 : n_products > 2 ? 2 : 4;
   static constexpr int n_unrolled = 4;
-  // Far enough to come from memory in time, near enough to still be there: measured between 512 and 8192.
-  static constexpr int64_t prefetch_bytes = 2048;
-  // Alone, a short row of small blocks does better without.
+  // Far enough ahead to arrive in time, near enough to stay until used; 512 and 4096 are slower.
+  static constexpr int64_t prefetch_bytes = 1536;
+  // One row of a format that takes much decoding is slower for it.
   static constexpr bool prefetches = n_rows > 1 || F::block == Floats::lanes;
 
   Floats sums[n_rows][n_columns][n_sums];
@@ -93,11 +93,7 @@ inline void store_dots(const MatmulArgs& a, RowReader& reader, int64_t row, int6
 /// Outputs [begin, end) of `n_columns` rows of activations.
 template <class F, int n_columns>
 inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t column) {
-#ifdef TUNE_ACT
-  constexpr int64_t activation_bytes = TUNE_ACT;
-#else
   constexpr int64_t activation_bytes = 12288;
-#endif
   constexpr int n_shared = std::clamp(Floats::registers / 2 / n_columns, 1, 4);
   RowReader reader(*a.w, begin);
   int64_t row = begin;
@@ -109,9 +105,11 @@ inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t
 
 template <class F>
 void dot_matmul(const MatmulArgs& a, Context& context) {
-  // Long enough to be worth handing out; whole cache lines of outputs.
-  constexpr int64_t chunk_bytes = 65536;
-  const int64_t rows_per_chunk = std::max<int64_t>(1, chunk_bytes / std::max<int64_t>(1, F::bytes(a.n_k)) / 16) * 16;
+  // Every chunk begins with a pause until memory answers, so chunks are as long as sharing out evenly allows.
+  const int64_t row_bytes = std::max<int64_t>(1, F::bytes(a.n_k));
+  const int64_t chunk_bytes = std::clamp<int64_t>(a.n_n * row_bytes / 64, 65536, 262144);
+  // Whole cache lines of outputs.
+  const int64_t rows_per_chunk = (chunk_bytes / row_bytes + 15) / 16 * 16;
   context.parallel((a.n_n + rows_per_chunk - 1) / rows_per_chunk, [&](int64_t chunk, int) {
     const int64_t begin = chunk * rows_per_chunk;
     const int64_t end = std::min(a.n_n, begin + rows_per_chunk);

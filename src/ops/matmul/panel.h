@@ -1,8 +1,9 @@
 // Weights times many rows of activations: panels of weight rows, decoded and transposed into the first-level cache a
-// stretch of columns at a time, times tiles of activation rows whose sums stay in registers.
+// few columns at a time, times tiles of activation rows whose sums stay in registers (Goto and van de Geijn 2008,
+// doi:10.1145/1356052.1356053).
 //
-// Each product is one fma, and each output the sum over stretches of sums over their elements in order, so a row of
-// activations gives the same bits whichever rows it is multiplied with.
+// An output is the sum over panels of sums over their columns in order, so a row of activations gives the same bits
+// whichever rows it is multiplied with.
 #pragma once
 
 #include <algorithm>
@@ -13,26 +14,21 @@
 
 namespace golgi::GOLGI_ISA {
 
-#ifdef TUNE_NV
-constexpr int panel_vectors = TUNE_NV;
-constexpr int tile_columns = TUNE_NT;
-constexpr int64_t stretch = TUNE_KC;
-#else
-// Tiles as large as the registers hold, with room for the weights; a stretch of a panel fits the first-level cache.
+// Tiles as large as the registers hold, with room for the weights; panels that fit the first-level cache.
 constexpr int panel_vectors = Floats::registers >= 32 ? 4 : 2;
 constexpr int tile_columns = Floats::registers >= 16 ? 6 : 4;
-constexpr int64_t stretch = Floats::lanes >= 16 ? 128 : 256;
-#endif
 constexpr int64_t panel_rows = panel_vectors * Floats::lanes;
+constexpr int64_t panel_depth = Floats::lanes >= 16 ? 128 : 256;
 
 /// Elements [begin, end) of `n_rows` weight rows into panel [end - begin, panel_rows]; rows beyond n_rows are 0.
 template <class F>
 inline void pack_panel(const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end, float* panel) {
   Floats square[Floats::lanes];
   for (int64_t first = 0; first < panel_rows; first += Floats::lanes) {
+    // What the next panel of these rows needs arrives while this one is multiplied.
     for (int64_t r = first; r < std::min(first + Floats::lanes, n_rows); r++) {
       const uint8_t* next = rows[r] + F::bytes(end);
-      for (int64_t b = 0; b < F::bytes(stretch); b += 64) prefetch_far(next + b);
+      for (int64_t b = 0; b < F::bytes(panel_depth); b += 64) prefetch_far(next + b);
     }
     for (int64_t i = begin; i < end; i += Floats::lanes) {
       const int64_t n = std::min(Floats::lanes, end - i);
@@ -99,8 +95,8 @@ struct PanelChunk {
   /// sums = elements [begin, end) of the weight rows · rows of x, whose first element belongs to `begin`.
   template <class F>
   void multiply(int64_t begin, int64_t end, const float* x, int64_t x_stride) const {
-    for (int64_t k = begin; k < end; k += stretch) {
-      const int64_t stop = std::min(end, k + stretch);
+    for (int64_t k = begin; k < end; k += panel_depth) {
+      const int64_t stop = std::min(end, k + panel_depth);
       const int64_t start = k / F::block * F::block;
       pack_panel<F>(rows, n_rows, start, stop, panel);
       multiply_panel(n_columns, panel + (k - start) * panel_rows, stop - k, x + first_column * x_stride + k - begin,
@@ -124,14 +120,11 @@ struct PanelChunk {
 /// Calls `work(chunk)` for panels of `w` times blocks of `n_columns` rows of activations.
 template <class Work>
 void for_panels(const Weight& w, int64_t n_outputs, int64_t n_columns, Context& context, const Work& work) {
-#ifdef TUNE_TB
-  constexpr int64_t columns_per_chunk = TUNE_TB;
-#else
-  constexpr int64_t columns_per_chunk = 256;
-#endif
-  constexpr int64_t panel_size = (stretch + max_block) * panel_rows;
+  constexpr int64_t panel_size = (panel_depth + max_block) * panel_rows;
   const int64_t n_panels = (n_outputs + panel_rows - 1) / panel_rows;
-  const int64_t n_blocks = (n_columns + columns_per_chunk - 1) / columns_per_chunk;
+  // The sums of a block stay in the second-level cache; smaller ones where panels alone are few to share out, as long
+  // as their packing still pays.
+  const int64_t n_blocks = std::max((n_columns + 255) / 256, std::min(n_columns / 96, (n_panels + 23) / n_panels));
   context.parallel(n_panels * n_blocks, [&](int64_t index, int thread) {
     PanelChunk chunk;
     chunk.first_row = index / n_blocks * panel_rows;
