@@ -163,16 +163,22 @@ export interface NativeProgram extends Program {
   handle: number | undefined;
 }
 
+/** Outputs lie this far apart, so that threads that write neighbours share no line. */
+const CACHE_LINE = 64;
+
 /** One block for all outputs of a step. */
 function outputMemory(shapes: readonly (readonly number[])[]): { buffer: ArrayBuffer; offsets: Float64Array } {
   const offsets = new Float64Array(shapes.length);
   let bytes = 0;
   for (const [i, shape] of shapes.entries()) {
     offsets[i] = bytes;
-    // A cache line apart, so that threads that write neighbours do not share one.
-    bytes += Math.ceil((4 * shape.reduce((product, size) => product * size, 1)) / 64) * 64;
+    bytes += Math.ceil((4 * elementCount(shape)) / CACHE_LINE) * CACHE_LINE;
   }
   return { buffer: new ArrayBuffer(bytes), offsets };
+}
+
+function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 function namedOutputs(
@@ -186,14 +192,31 @@ function namedOutputs(
   const named = new Map<string, StepOutput>();
   for (const [name, value] of tape.outputs) {
     const i = indices.get(value) as number;
-    const from = offsets[i];
-    const nBytes = 4 * shapes[i].reduce((product, size) => product * size, 1);
-    // A lone output keeps the block; several get memory of their own, so that any can be transferred to a worker.
-    const own = tape.outputs.size === 1 ? buffer : buffer.slice(from, from + nBytes);
     const Data = value.type === "int" ? Int32Array : Float32Array;
-    named.set(name, { shape: shapes[i], data: new Data(own, 0, nBytes / 4) });
+    const inBlock = () => new Data(buffer, offsets[i], elementCount(shapes[i]));
+    // A lone output keeps the block.
+    const isAlone = tape.outputs.size === 1;
+    named.set(name, isAlone ? { shape: shapes[i], data: inBlock() } : new LazyOutput(shapes[i], inBlock));
   }
   return named;
+}
+
+/** Numbers that lie in the step's block until somebody wants them: most readers want few of many. */
+class LazyOutput implements StepOutput {
+  readonly shape: readonly number[];
+  readonly #inBlock: () => Int32Array | Float32Array;
+  #data: Int32Array | Float32Array | undefined;
+
+  constructor(shape: readonly number[], inBlock: () => Int32Array | Float32Array) {
+    this.shape = shape;
+    this.#inBlock = inBlock;
+  }
+
+  /** In memory of its own, so that it can be transferred to a worker. */
+  get data(): Int32Array | Float32Array {
+    this.#data ??= this.#inBlock().slice();
+    return this.#data;
+  }
 }
 
 function rowArrays({ sequence, position, sequences }: Rows) {

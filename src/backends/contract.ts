@@ -48,5 +48,6 @@ export interface Program {
 
 export interface StepOutput {
   readonly shape: readonly number[];
+  /** Shared with no other output; perhaps laid out only when it is first asked for. */
   readonly data: FloatArray | Int32Array;
 }

@@ -38,6 +38,8 @@ export interface GlassScope {
 export interface GlassPlan {
   readonly tape: Tape;
   readonly reads: readonly PlannedRead[];
+  /** The reads by every name of their points. */
+  readonly byName: ReadonlyMap<string, PlannedRead>;
   /** What each selection input of the tape selects. */
   readonly selections: ReadonlyMap<string, Selection>;
 }
@@ -115,6 +117,9 @@ export function planGlass(
   return {
     tape: prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState }),
     reads: planned,
+    byName: new Map(
+      planned.flatMap((read) => [read.entry.name, ...read.entry.aliases].map((name) => [name, read] as const)),
+    ),
     selections,
   };
 }

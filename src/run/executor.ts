@@ -12,7 +12,8 @@ import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
 import type { LogitRows } from "./options.ts";
-import { type Run, type SequenceRows, unpackStep } from "./result.ts";
+import { Run } from "./result.ts";
+import { type SequenceRows, StepResult } from "./step-result.ts";
 
 export interface StepRequest {
   readonly logits: LogitRows;
@@ -99,7 +100,7 @@ export class Executor {
     engine.reserve(this.#pages.nPages);
     engine.copyPages(copies);
     const outputs = await engine.run(program, step, signal);
-    return unpackStep(plan, outputs, step, sequences, request.logits);
+    return new Run(new StepResult({ plan, outputs, sequences, rows, logits: request.logits }));
   }
 
   /** Runs a tape over weights and integer inputs alone, without rows of any sequence. */

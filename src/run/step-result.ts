@@ -1,0 +1,165 @@
+import type { StepOutput } from "../backends/contract.ts";
+import { PointError } from "../errors.ts";
+import { type GlassPlan, type PlannedRead, raggedWindow } from "../glass/plan.ts";
+import { type Positions, resolvePositions } from "../points/read-spec.ts";
+import type { Rows } from "../tape/rows.ts";
+import { numel } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { LogitRows } from "./options.ts";
+
+/** The part of a step that belongs to one sequence: positions [start, end). */
+export interface SequenceRows {
+  readonly tokens: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A step's outputs as the backend gave them, and where each sequence's part of them is. Lays out only what is asked for. */
+export class StepResult {
+  readonly plan: GlassPlan;
+  readonly sequences: readonly SequenceRows[];
+  readonly #outputs: ReadonlyMap<string, StepOutput>;
+  readonly #rows: Rows;
+  readonly #logits: LogitRows;
+  /** Where each sequence's rows begin, and how many there are in all as the last entry; by what was selected. */
+  readonly #firstRows = new Map<Positions | "logits", readonly number[]>();
+
+  constructor(parts: {
+    plan: GlassPlan;
+    outputs: ReadonlyMap<string, StepOutput>;
+    sequences: readonly SequenceRows[];
+    rows: Rows;
+    logits: LogitRows;
+  }) {
+    this.plan = parts.plan;
+    this.sequences = parts.sequences;
+    this.#outputs = parts.outputs;
+    this.#rows = parts.rows;
+    this.#logits = parts.logits;
+    for (const read of this.plan.reads) this.#checkFired(read);
+  }
+
+  get hasLogits(): boolean {
+    return this.#outputs.has("logits");
+  }
+
+  /** [R, vocabSize] of `nSequences` sequences, one after another. */
+  logits(first: number, nSequences: number): Tensor {
+    const firstRows = this.#logitRows();
+    return rowsOf(this.#output("logits"), firstRows[first], firstRows[first + nSequences]);
+  }
+
+  /** What a read gave for one sequence. */
+  read(read: PlannedRead, sequence: number): Tensor {
+    const output = this.#output(read.output);
+    if (raggedWindow(read.value) !== undefined) return this.#spread(output, read, sequence);
+    const firstRows = this.#rowsOfRead(read);
+    return rowsOf(output, firstRows[sequence], firstRows[sequence + 1]);
+  }
+
+  /** How many rows a read gave, over `nSequences` sequences. */
+  nFired(read: PlannedRead, first: number, nSequences: number): number {
+    const firstRows = this.#rowsOfRead(read);
+    return firstRows[first + nSequences] - firstRows[first];
+  }
+
+  /** A result of the plan's own, which belongs to no point. */
+  derived(name: string): Tensor {
+    const { shape, data } = this.#output(name);
+    return new Tensor(shape, data);
+  }
+
+  /** Every read must give exactly the rows that it was to give. */
+  #checkFired(read: PlannedRead): void {
+    const { shape } = this.#output(read.output);
+    const window = raggedWindow(read.value);
+    const expected = window === undefined ? this.#rowsOfRead(read).at(-1) : this.#nPairs(read, window);
+    const got = shape[window === undefined ? 0 : 1];
+    if (got === expected) return;
+    throw new PointError("point.firings", {
+      path: read.entry.name,
+      expected: `the read must give ${expected} ${window === undefined ? "rows" : "pairs of a row and a key"}`,
+      got: `${got}`,
+    });
+  }
+
+  #output(name: string): StepOutput {
+    const output = this.#outputs.get(name);
+    if (output === undefined) throw new Error(`the backend gave no ${name}`);
+    return output;
+  }
+
+  #logitRows(): readonly number[] {
+    return this.#firstRowsOf("logits", () =>
+      this.sequences.map(({ start, end }) => (this.#logits === "last" ? 1 : end - start)),
+    );
+  }
+
+  #rowsOfRead({ entry, positions }: PlannedRead): readonly number[] {
+    if (entry.shape[0] === "R") return this.#logitRows();
+    return this.#firstRowsOf(positions, () =>
+      this.sequences.map(({ start, end }) => {
+        const [from, to] = resolvePositions(positions, start, end, entry.name);
+        return to - from;
+      }),
+    );
+  }
+
+  #firstRowsOf(selected: Positions | "logits", count: () => readonly number[]): readonly number[] {
+    const known = this.#firstRows.get(selected);
+    if (known !== undefined) return known;
+    const firstRows = [0];
+    for (const n of count()) firstRows.push((firstRows.at(-1) ?? 0) + n);
+    this.#firstRows.set(selected, firstRows);
+    return firstRows;
+  }
+
+  #nPairs(read: PlannedRead, window: { readonly window?: number }): number {
+    const { offset } = this.#rows.visible(window.window);
+    if (read.positions === "all") return offset[this.#rows.nRows];
+    return this.sequences.reduce((sum, _, s) => {
+      const { firstRow, nRows } = this.#stepRows(read, s);
+      return sum + offset[firstRow + nRows] - offset[firstRow];
+    }, 0);
+  }
+
+  /** The selected positions of a sequence as rows of the step. */
+  #stepRows({ positions, entry }: PlannedRead, sequence: number): { from: number; firstRow: number; nRows: number } {
+    const { start, end } = this.sequences[sequence];
+    const [from, to] = resolvePositions(positions, start, end, entry.name);
+    return { from, firstRow: this.#rows.firstRows[sequence] + from - start, nRows: to - from };
+  }
+
+  /** A value over visible (row, key) pairs as a dense [nHeads, T, S]. */
+  #spread({ shape, data }: StepOutput, read: PlannedRead, sequence: number): Tensor {
+    const [nHeads = 0, nPairs = 0] = shape;
+    const { first, offset } = this.#rows.visible(raggedWindow(read.value)?.window);
+    const { from, firstRow, nRows } = this.#stepRows(read, sequence);
+    const nKeys = from + nRows;
+    const dense = new (data.constructor as Float32ArrayConstructor)(nHeads * nRows * nKeys);
+    dense.fill(read.entry.row.invisible ?? 0);
+    let pair = 0;
+    for (let s = 0; s < sequence; s++) {
+      const before = this.#stepRows(read, s);
+      pair += offset[before.firstRow + before.nRows] - offset[before.firstRow];
+    }
+    for (let i = 0; i < nRows; i++) {
+      const firstKey = first[firstRow + i];
+      const nVisible = from + i + 1 - firstKey;
+      for (let h = 0; h < nHeads; h++) {
+        const keys = data.subarray(h * nPairs + pair, h * nPairs + pair + nVisible);
+        dense.set(keys, (h * nRows + i) * nKeys + firstKey);
+      }
+      pair += nVisible;
+    }
+    return new Tensor([nHeads, nRows, nKeys], dense);
+  }
+}
+
+/** Rows [from, to) of an output, in memory of their own where they are not all of it. */
+function rowsOf({ shape, data }: StepOutput, from: number, to: number): Tensor {
+  if (from === 0 && to === shape[0]) return new Tensor(shape, data);
+  const rest = shape.slice(1);
+  const width = numel(rest);
+  return new Tensor([to - from, ...rest], data.slice(from * width, to * width));
+}
