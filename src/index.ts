@@ -32,7 +32,7 @@ export { expand } from "./tape/rewrite.ts";
 export type { Rows } from "./tape/rows.ts";
 export { concreteShape, type StepInputs } from "./tape/sizes.ts";
 export type { Tape } from "./tape/tape.ts";
-export type { KvType } from "./tape/value.ts";
+export type { KvType, Value } from "./tape/value.ts";
 export { verify } from "./tape/verify.ts";
 export type { Precision } from "./tensor/dtype.ts";
 export { formatBytes } from "./tensor/shape.ts";

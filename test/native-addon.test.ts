@@ -244,11 +244,17 @@ function tests(addon: NativeAddon): void {
 
     it.each<[string, (given: ReturnType<typeof step>) => object, RegExp]>([
       ["no ints", () => ({ ints: [] }), /every int input must be given/],
-      ["no place for an output", () => ({ outOffsets: new Float64Array(0) }), /every output must have a place/],
+      [
+        "no place for an output",
+        () => ({ outBlocks: new Int32Array(0), outOffsets: new Float64Array(0) }),
+        /must have a place/,
+      ],
+      ["an offset without a block", () => ({ outBlocks: new Int32Array(0) }), /must have a block and an offset/],
+      ["a block that is not there", () => ({ outBlocks: Int32Array.of(-1) }), /must count the blocks/],
       ["a place outside the memory", () => ({ outOffsets: Float64Array.of(16) }), /outputs begin inside/],
       ["a crooked place", () => ({ outOffsets: Float64Array.of(2) }), /multiples of 4/],
       ["an absurd place", () => ({ outOffsets: Float64Array.of(Number.NaN) }), /outputs begin inside/],
-      ["memory of another kind", () => ({ out: new Uint8Array(12) }), /out must be an ArrayBuffer/],
+      ["memory of another kind", () => ({ out: [new Uint8Array(12)] }), /out must hold ArrayBuffers/],
       ["rows without a sequence", () => ({ sequence: Int32Array.of(0), position: Int32Array.of(0) }), /have pages/],
       ["a row without a position", () => ({ sequence: Int32Array.of(0) }), /must have a position/],
       ["ints of another type", () => ({ ints: [Float32Array.of(0)] }), /must be an Int32Array/],

@@ -100,7 +100,7 @@ void Frame::place_operands(const PageTables& pages) {
         break;
       case Kind::constant: place.data = const_cast<float*>(program_.constant(operand.index).data()); break;
       case Kind::ints: place.data = const_cast<int32_t*>(step_->ints[index].data()); break;
-      case Kind::output: place.data = step_->out + step_->out_offset[index]; break;
+      case Kind::output: place.data = step_->outputs[index].block + step_->outputs[index].offset; break;
       case Kind::cache: place.cache = &caches_[index]; break;
       case Kind::slot:
       case Kind::rows: break;

@@ -6,6 +6,35 @@ namespace golgi {
 
 namespace {
 
+std::vector<Napi::ArrayBuffer> to_blocks(const Napi::Value& out) {
+  return to_list(out, "out", [](const Napi::Value& block) {
+    if (!block.IsArrayBuffer()) throw std::invalid_argument("out must hold ArrayBuffers");
+    return block.As<Napi::ArrayBuffer>();
+  });
+}
+
+std::vector<OutputPlace> to_outputs(const Napi::Object& step) {
+  std::vector<OutputPlace> blocks;
+  for (Napi::ArrayBuffer& block : to_blocks(step.Get("out"))) {
+    blocks.push_back({static_cast<uint8_t*>(block.Data()), static_cast<int64_t>(block.ByteLength()), 0});
+  }
+  const std::span<const int32_t> block_of = to_ints(step.Get("outBlocks"), "outBlocks");
+  const std::span<const double> offsets = to_doubles(step.Get("outOffsets"), "outOffsets");
+  if (block_of.size() != offsets.size()) throw std::invalid_argument("every output must have a block and an offset");
+  std::vector<OutputPlace> places;
+  places.reserve(offsets.size());
+  for (size_t i = 0; i < offsets.size(); i++) {
+    const size_t index = static_cast<size_t>(block_of[i]);
+    if (index >= blocks.size()) throw std::out_of_range("outBlocks must count the blocks of out");
+    OutputPlace place = blocks[index];
+    // Compared as doubles: not every double is an int64.
+    const bool fits = offsets[i] >= 0 && offsets[i] <= static_cast<double>(place.block_bytes);
+    place.offset = fits ? static_cast<int64_t>(offsets[i]) : -1;
+    places.push_back(place);
+  }
+  return places;
+}
+
 Step to_step(const Napi::Object& object) {
   Step step;
   step.sequence = copy_ints(object.Get("sequence"), "sequence");
@@ -14,15 +43,7 @@ Step to_step(const Napi::Object& object) {
   const auto list_of_ints = [](const Napi::Value& value) { return copy_ints(value, "an element"); };
   step.pages = to_list(object.Get("pages"), "pages", list_of_ints);
   step.ints = to_list(object.Get("ints"), "ints", list_of_ints);
-  const Napi::Value out = object.Get("out");
-  if (!out.IsArrayBuffer()) throw std::invalid_argument("out must be an ArrayBuffer");
-  step.out = static_cast<uint8_t*>(out.As<Napi::ArrayBuffer>().Data());
-  step.out_bytes = static_cast<int64_t>(out.As<Napi::ArrayBuffer>().ByteLength());
-  for (const double offset : to_doubles(object.Get("outOffsets"), "outOffsets")) {
-    // Compared as doubles: not every double is an int64.
-    const bool fits = offset >= 0 && offset <= static_cast<double>(step.out_bytes);
-    step.out_offset.push_back(fits ? static_cast<int64_t>(offset) : -1);
-  }
+  step.outputs = to_outputs(object);
   return step;
 }
 
@@ -41,10 +62,12 @@ RunTask::RunTask(std::shared_ptr<Engine> engine, std::shared_ptr<const Program> 
       pages_(engine_->pages().tables()),
       step_(to_step(step)),
       cancel_(to_cancel_flag(cancel)),
-      out_reference_(Napi::Persistent(step.Get("out").As<Napi::Object>())),
       cancel_reference_(Napi::Persistent(cancel.As<Napi::Object>())),
       deferred_(Napi::Promise::Deferred::New(step.Env())) {
   check_step(step_, *program_, pages_->n_pages);
+  for (const Napi::ArrayBuffer& block : to_blocks(step.Get("out"))) {
+    out_references_.push_back(Napi::Persistent(block.As<Napi::Object>()));
+  }
 }
 
 void RunTask::work(const std::atomic<bool>& stopping) noexcept {

@@ -30,7 +30,8 @@ class RunTask final : public Task {
   Step step_;
   const volatile int32_t* cancel_;
   /// What the run reads and writes of JavaScript's memory must not be collected meanwhile.
-  Napi::ObjectReference out_reference_, cancel_reference_;
+  std::vector<Napi::ObjectReference> out_references_;
+  Napi::ObjectReference cancel_reference_;
   Napi::Promise::Deferred deferred_;
   bool finished_ = false;
   std::exception_ptr failure_;

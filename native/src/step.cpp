@@ -65,10 +65,10 @@ void check_step(const Step& step, const Program& program, int64_t n_pages) {
   check_rows(step, n_pages, !program.layers().empty());
   require_size(step.ints.size() >= static_cast<size_t>(program.n_ints()), "every int input must be given",
                step.ints.size());
-  require_size(step.out_offset.size() >= static_cast<size_t>(program.n_outputs()), "every output must have a place",
-               step.out_offset.size());
-  for (const int64_t offset : step.out_offset) {
-    require_range(offset >= 0 && offset % 4 == 0 && offset <= step.out_bytes,
+  require_size(step.outputs.size() >= static_cast<size_t>(program.n_outputs()), "every output must have a place",
+               step.outputs.size());
+  for (const auto& [block, block_bytes, offset] : step.outputs) {
+    require_range(offset >= 0 && offset % 4 == 0 && offset <= block_bytes,
                   "outputs begin inside the memory for them, at multiples of 4 bytes", offset);
   }
   check_selections(step, program);

@@ -8,6 +8,13 @@
 
 namespace golgi {
 
+/// Where an output is written: `offset` bytes into a block.
+struct OutputPlace {
+  uint8_t* block;
+  int64_t block_bytes;
+  int64_t offset;
+};
+
 /// What one run of a program is given; see src/tape/rows.ts for what the rows mean.
 struct Step {
   std::vector<int32_t> sequence;      ///< [T]
@@ -15,9 +22,7 @@ struct Step {
   std::vector<int32_t> rope_variant;  ///< [n_sequences]
   std::vector<std::vector<int32_t>> pages;  ///< [n_sequences]
   std::vector<std::vector<int32_t>> ints;   ///< by int input
-  uint8_t* out = nullptr;
-  int64_t out_bytes = 0;
-  std::vector<int64_t> out_offset;  ///< bytes, by output
+  std::vector<OutputPlace> outputs;
 };
 
 /// Throws std::invalid_argument or std::out_of_range unless a step fits the program and the pages there are.

@@ -64,9 +64,11 @@ class Outputs {
     }
   }
 
-  uint8_t* data() const { return block_.data(); }
-  int64_t size_bytes() const { return block_.size_bytes(); }
-  const std::vector<int64_t>& offsets() const { return offsets_; }
+  std::vector<OutputPlace> places() const {
+    std::vector<OutputPlace> places;
+    for (const int64_t offset : offsets_) places.push_back({block_.data(), block_.size_bytes(), offset});
+    return places;
+  }
   std::vector<std::vector<int32_t>> words() const {
     std::vector<std::vector<int32_t>> all;
     for (size_t i = 0; i < expected_.size(); i++) {
@@ -96,7 +98,7 @@ Results run(const Case& given, const KernelTable& kernels, int n_threads) {
     const std::shared_ptr<const Program> program = engine.compile(std::move(source));
     const Outputs outputs(given_step.outputs);
     const Step step{given_step.sequence, given_step.position, given_step.rope_variant, given_step.pages,
-                    given_step.ints,     outputs.data(),      outputs.size_bytes(),    outputs.offsets()};
+                    given_step.ints,     outputs.places()};
     const auto tables = engine.pages().tables();
     check_step(step, *program, tables->n_pages);
     engine.run(*program, step, *tables, [] { return false; });

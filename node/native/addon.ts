@@ -67,8 +67,10 @@ export interface NativeStep {
   /** By int input of the program. Indices into weights or rows are not checked here. */
   readonly ints: readonly Int32Array[];
   /** Where outputs are written; must be large enough, and not be transferred before the run has ended. */
-  readonly out: ArrayBuffer;
-  /** Bytes from the beginning of `out`, by output of the program. */
+  readonly out: readonly ArrayBuffer[];
+  /** Which block of `out` holds each output of the program. */
+  readonly outBlocks: Int32Array;
+  /** Bytes from the beginning of that block. */
   readonly outOffsets: Float64Array;
 }
 

@@ -17,6 +17,7 @@ import {
   type StepInputs,
   type StepOutput,
   type Tape,
+  type Value,
   verify,
   type WeightUse,
 } from "../../src/index.ts";
@@ -43,7 +44,15 @@ export class NativeEngine implements Engine {
   compile(tape: Tape): NativeProgram {
     const expanded = expand(tape, ({ op }) => !this.#supports(op));
     verify(expanded);
-    return { tape: expanded, lowered: lower(expanded), handle: undefined };
+    const lowered = lower(expanded);
+    const indices = new Map(lowered.outputs.map((value, i) => [value, i]));
+    const named = new Set<Value>();
+    const outputs = [...expanded.outputs].map(([name, value]) => {
+      const isCopy = named.has(value);
+      named.add(value);
+      return { name, type: value.type, index: indices.get(value) as number, isCopy };
+    });
+    return { tape: expanded, lowered, outputs, handle: undefined };
   }
 
   release(program: NativeProgram): void {
@@ -67,9 +76,8 @@ export class NativeEngine implements Engine {
   async run(program: NativeProgram, step: StepInputs, signal?: AbortSignal): Promise<Map<string, StepOutput>> {
     if (this.#closed) throw closedModelError();
     program.handle ??= await this.#load(program.lowered);
-    const { lowered, tape } = program;
-    const shapes = lowered.outputs.map(({ shape }) => concreteShape(shape, step));
-    const { buffer, offsets } = outputMemory(shapes);
+    const { lowered } = program;
+    const memory = new OutputMemory(lowered.outputs.map(({ shape }) => concreteShape(shape, step)));
     const cancel = new Int32Array(1);
     const onAbort = (): void => {
       cancel[0] = 1;
@@ -81,8 +89,9 @@ export class NativeEngine implements Engine {
         {
           ...rowArrays(step.rows),
           ints: lowered.ints.map((name) => intInput(name, step)),
-          out: buffer,
-          outOffsets: offsets,
+          out: memory.blocks,
+          outBlocks: memory.blockOf,
+          outOffsets: memory.offsets,
         },
         cancel,
       );
@@ -90,7 +99,7 @@ export class NativeEngine implements Engine {
     } finally {
       (signal as EventTarget | undefined)?.removeEventListener("abort", onAbort);
     }
-    return namedOutputs(tape, lowered, shapes, buffer, offsets);
+    return new Map(program.outputs.map((output) => [output.name, memory.take(output)]));
   }
 
   async close(): Promise<void> {
@@ -157,8 +166,18 @@ export class NativeEngine implements Engine {
   }
 }
 
+interface NamedOutput {
+  readonly name: string;
+  readonly type: Value["type"];
+  readonly index: number;
+  /** A further name of a value that is handed out already. */
+  readonly isCopy: boolean;
+}
+
 export interface NativeProgram extends Program {
   readonly lowered: LoweredProgram;
+  /** By name, with the index among the lowered program's outputs. */
+  readonly outputs: readonly NamedOutput[];
   /** In the interpreter, once it has run. */
   handle: number | undefined;
 }
@@ -166,57 +185,51 @@ export interface NativeProgram extends Program {
 /** Outputs lie this far apart, so that threads that write neighbours share no line. */
 const CACHE_LINE = 64;
 
-/** One block for all outputs of a step. */
-function outputMemory(shapes: readonly (readonly number[])[]): { buffer: ArrayBuffer; offsets: Float64Array } {
-  const offsets = new Float64Array(shapes.length);
-  let bytes = 0;
-  for (const [i, shape] of shapes.entries()) {
-    offsets[i] = bytes;
-    bytes += Math.ceil((4 * elementCount(shape)) / CACHE_LINE) * CACHE_LINE;
+/** Outputs from this size on have memory of their own, so that keeping one does not keep others. */
+const OWN_BLOCK_BYTES = 65_536;
+
+/** Where a step's outputs are written: small ones share a block, since each block costs the garbage collector work. */
+class OutputMemory {
+  readonly #shapes: readonly (readonly number[])[];
+  readonly blocks: ArrayBuffer[];
+  readonly blockOf: Int32Array;
+  readonly offsets: Float64Array;
+
+  constructor(shapes: readonly (readonly number[])[]) {
+    this.#shapes = shapes;
+    this.blockOf = new Int32Array(shapes.length);
+    this.offsets = new Float64Array(shapes.length);
+    const own: ArrayBuffer[] = [];
+    let sharedBytes = 0;
+    for (const [i, shape] of shapes.entries()) {
+      const sizeBytes = 4 * elementCount(shape);
+      if (sizeBytes >= OWN_BLOCK_BYTES) {
+        this.blockOf[i] = own.push(newBlock(sizeBytes));
+      } else {
+        this.offsets[i] = sharedBytes;
+        sharedBytes += Math.ceil(sizeBytes / CACHE_LINE) * CACHE_LINE;
+      }
+    }
+    this.blocks = [newBlock(sharedBytes), ...own];
   }
-  return { buffer: new ArrayBuffer(bytes), offsets };
+
+  take({ index, type, isCopy }: NamedOutput): StepOutput {
+    const shape = this.#shapes[index];
+    const Data = type === "int" ? Int32Array : Float32Array;
+    const data = new Data(this.blocks[this.blockOf[index]], this.offsets[index], elementCount(shape));
+    return { shape, data: isCopy ? data.slice() : data };
+  }
+}
+
+/** Not cleared: every element of an output is written. */
+function newBlock(sizeBytes: number): ArrayBuffer {
+  return Buffer.allocUnsafeSlow(sizeBytes).buffer;
 }
 
 function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-function namedOutputs(
-  tape: Tape,
-  { outputs }: LoweredProgram,
-  shapes: readonly (readonly number[])[],
-  buffer: ArrayBuffer,
-  offsets: Float64Array,
-): Map<string, StepOutput> {
-  const indices = new Map(outputs.map((value, i) => [value, i]));
-  const named = new Map<string, StepOutput>();
-  for (const [name, value] of tape.outputs) {
-    const i = indices.get(value) as number;
-    const Data = value.type === "int" ? Int32Array : Float32Array;
-    const inBlock = () => new Data(buffer, offsets[i], elementCount(shapes[i]));
-    // A lone output keeps the block.
-    const isAlone = tape.outputs.size === 1;
-    named.set(name, isAlone ? { shape: shapes[i], data: inBlock() } : new LazyOutput(shapes[i], inBlock));
-  }
-  return named;
-}
-
-/** Numbers that lie in the step's block until somebody wants them: most readers want few of many. */
-class LazyOutput implements StepOutput {
-  readonly shape: readonly number[];
-  readonly #inBlock: () => Int32Array | Float32Array;
-  #data: Int32Array | Float32Array | undefined;
-
-  constructor(shape: readonly number[], inBlock: () => Int32Array | Float32Array) {
-    this.shape = shape;
-    this.#inBlock = inBlock;
-  }
-
-  /** In memory of its own, so that it can be transferred to a worker. */
-  get data(): Int32Array | Float32Array {
-    this.#data ??= this.#inBlock().slice();
-    return this.#data;
-  }
+  let n = 1;
+  for (const size of shape) n *= size;
+  return n;
 }
 
 function rowArrays({ sequence, position, sequences }: Rows) {

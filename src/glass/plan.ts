@@ -52,7 +52,13 @@ export interface Selection {
 
 export interface PlannedRead extends Read {
   readonly output: string;
-  readonly value: Value;
+  /** The window of a value over (row, key) pairs; undefined for one without keys. */
+  readonly ragged: Ragged | undefined;
+}
+
+/** Of a value over the visible (row, key) pairs, under a sliding window or all of them. */
+export interface Ragged {
+  readonly window: number | undefined;
 }
 
 export interface GlassRequest {
@@ -95,12 +101,15 @@ export function planGlass(
   };
   const rows = inputLeaf(tape, "rows");
   const planned: PlannedRead[] = [];
+  const values = new Map<string, Value>();
   const extended = extendTape(tape, () => {
     for (const { entry, positions } of reads) {
       const { row, layer, name } = entry;
       const whole = row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer);
       const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
-      planned.push({ entry, positions, output: `read ${planned.length}`, value });
+      const output = `read ${planned.length}`;
+      values.set(output, value);
+      planned.push({ entry, positions, output, ragged: raggedWindow(value) });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),
@@ -113,7 +122,7 @@ export function planGlass(
   });
   const outputs = new Map(extended.outputs);
   if (!logits) outputs.delete("logits");
-  for (const { output, value } of planned) outputs.set(output, value);
+  for (const [output, value] of values) outputs.set(output, value);
   return {
     tape: prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState }),
     reads: planned,
@@ -130,8 +139,7 @@ function selectPositions(value: Value, rows: Value, indices: Value): Value {
   return window === undefined ? selectRows(value, indices) : selectPairs(value, rows, indices, window);
 }
 
-/** The window attribute of a value over (row, key) pairs; undefined for one without keys. */
-export function raggedWindow(value: Value): { readonly window?: number } | undefined {
+export function raggedWindow(value: Value): Ragged | undefined {
   for (const dim of value.shape) {
     if (typeof dim !== "string") continue;
     const symbol = parseSymbol(dim);

@@ -45,8 +45,10 @@ export class Executor {
   readonly #model: ExecutorModel;
   readonly #pages = new PagePool();
   readonly #programs = new Map<string, { plan: GlassPlan; program: Program }>();
-  /** The part of a request's kind that its reads make up. */
-  readonly #readKeys = new WeakMap<readonly Read[], string>();
+  /** A number for each list of reads, equal for equal ones: the part of a request's kind that its reads make up. */
+  readonly #readKinds = new WeakMap<readonly Read[], number>();
+  readonly #kindsOfReads = new Map<string, number>();
+  #nReadKinds = 0;
 
   constructor(model: ExecutorModel) {
     this.#model = model;
@@ -63,9 +65,18 @@ export class Executor {
 
   /** Equal for requests that one program serves, so that their sequences can share a step. */
   kindOf({ logits, reads, derived, keepsState }: StepRequest): string {
-    const points = this.#readKeys.get(reads) ?? JSON.stringify(reads.map((read) => [read.entry.name, read.positions]));
-    this.#readKeys.set(reads, points);
-    return `${logits} ${keepsState} ${points} ${derived?.key}`;
+    return `${logits} ${keepsState} ${this.#readKind(reads)} ${derived?.key}`;
+  }
+
+  #readKind(reads: readonly Read[]): number {
+    const known = this.#readKinds.get(reads);
+    if (known !== undefined) return known;
+    const points = JSON.stringify(reads.map(({ entry, positions }) => [entry.name, positions]));
+    const kind = this.#kindsOfReads.get(points) ?? this.#nReadKinds++;
+    if (this.#kindsOfReads.size >= MAX_PROGRAMS) this.#kindsOfReads.clear();
+    this.#kindsOfReads.set(points, kind);
+    this.#readKinds.set(reads, kind);
+    return kind;
   }
 
   /** Refuses tokens that cannot be run, before anything is computed. */

@@ -6,7 +6,8 @@ import type { SequenceRows, StepResult } from "./step-result.ts";
 
 /**
  * What one step gave. Its tensors are laid out when they are asked for; they belong to the caller and outlive the
- * model. A run holds all numbers that were read, so keep the tensors rather than the run.
+ * model. Small ones of one step may lie in one ArrayBuffer: copy what is to be kept for long, or to be transferred, with
+ * `data.slice()`.
  */
 export class Run {
   /** Each sequence's tokens of this step and their positions [start, end). */
@@ -14,8 +15,10 @@ export class Run {
   readonly #step: StepResult;
   /** The step's sequence that is the run's first. */
   readonly #first: number;
-  /** What has been asked for; each is laid out once. */
-  readonly #tensors = new Map<string, Tensor>();
+  /** What has been asked for; each is laid out once. By sequence: */
+  readonly #tensors = new Map<PlannedRead | undefined, Tensor[]>();
+  /** Logits of all sequences, and results of views, by name: */
+  readonly #whole = new Map<string, Tensor>();
 
   constructor(step: StepResult, first = 0, nSequences = step.sequences.length) {
     this.sequences = step.sequences.slice(first, first + nSequences);
@@ -81,25 +84,22 @@ export class Run {
 
   /** A result that a view computed on the tape, by the name it gave it. */
   derived(name: string): Tensor {
-    return this.#once(`derived ${name}`, () => this.#step.derived(name));
+    return this.#once(name, () => this.#step.derived(name));
+  }
+
+  #once(name: string, layOut: () => Tensor): Tensor {
+    const tensor = this.#whole.get(name) ?? layOut();
+    this.#whole.set(name, tensor);
+    return tensor;
   }
 
   /** Of a read, or of the logits, which are there without one. */
   #of(read: PlannedRead | undefined, sequence: number): Tensor {
-    const isAll = this.sequences.length === 1;
-    if (read === undefined) {
-      if (isAll) return this.logits;
-      return this.#once(`logits ${sequence}`, () => this.#step.logits(this.#first + sequence, 1));
-    }
-    return this.#once(`${read.output} ${sequence}`, () => this.#step.read(read, this.#first + sequence));
-  }
-
-  #once(key: string, layOut: () => Tensor): Tensor {
-    const known = this.#tensors.get(key);
-    if (known !== undefined) return known;
-    const tensor = layOut();
-    this.#tensors.set(key, tensor);
-    return tensor;
+    const tensors = this.#tensors.get(read) ?? [];
+    this.#tensors.set(read, tensors);
+    const index = this.#first + sequence;
+    tensors[sequence] ??= read === undefined ? this.#step.logits(index, 1) : this.#step.read(read, index);
+    return tensors[sequence];
   }
 
   #absentError(point: string): PointError {

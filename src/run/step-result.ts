@@ -1,6 +1,6 @@
 import type { StepOutput } from "../backends/contract.ts";
 import { PointError } from "../errors.ts";
-import { type GlassPlan, type PlannedRead, raggedWindow } from "../glass/plan.ts";
+import type { GlassPlan, PlannedRead, Ragged } from "../glass/plan.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Rows } from "../tape/rows.ts";
 import { numel } from "../tensor/shape.ts";
@@ -52,7 +52,7 @@ export class StepResult {
   /** What a read gave for one sequence. */
   read(read: PlannedRead, sequence: number): Tensor {
     const output = this.#output(read.output);
-    if (raggedWindow(read.value) !== undefined) return this.#spread(output, read, sequence);
+    if (read.ragged !== undefined) return this.#spread(output, read, read.ragged, sequence);
     const firstRows = this.#rowsOfRead(read);
     return rowsOf(output, firstRows[sequence], firstRows[sequence + 1]);
   }
@@ -72,13 +72,13 @@ export class StepResult {
   /** Every read must give exactly the rows that it was to give. */
   #checkFired(read: PlannedRead): void {
     const { shape } = this.#output(read.output);
-    const window = raggedWindow(read.value);
-    const expected = window === undefined ? this.#rowsOfRead(read).at(-1) : this.#nPairs(read, window);
-    const got = shape[window === undefined ? 0 : 1];
+    const { ragged } = read;
+    const expected = ragged === undefined ? this.#rowsOfRead(read).at(-1) : this.#nPairs(read, ragged);
+    const got = shape[ragged === undefined ? 0 : 1];
     if (got === expected) return;
     throw new PointError("point.firings", {
       path: read.entry.name,
-      expected: `the read must give ${expected} ${window === undefined ? "rows" : "pairs of a row and a key"}`,
+      expected: `the read must give ${expected} ${ragged === undefined ? "rows" : "pairs of a row and a key"}`,
       got: `${got}`,
     });
   }
@@ -114,8 +114,8 @@ export class StepResult {
     return firstRows;
   }
 
-  #nPairs(read: PlannedRead, window: { readonly window?: number }): number {
-    const { offset } = this.#rows.visible(window.window);
+  #nPairs(read: PlannedRead, { window }: Ragged): number {
+    const { offset } = this.#rows.visible(window);
     if (read.positions === "all") return offset[this.#rows.nRows];
     return this.sequences.reduce((sum, _, s) => {
       const { firstRow, nRows } = this.#stepRows(read, s);
@@ -131,9 +131,9 @@ export class StepResult {
   }
 
   /** A value over visible (row, key) pairs as a dense [nHeads, T, S]. */
-  #spread({ shape, data }: StepOutput, read: PlannedRead, sequence: number): Tensor {
+  #spread({ shape, data }: StepOutput, read: PlannedRead, { window }: Ragged, sequence: number): Tensor {
     const [nHeads = 0, nPairs = 0] = shape;
-    const { first, offset } = this.#rows.visible(raggedWindow(read.value)?.window);
+    const { first, offset } = this.#rows.visible(window);
     const { from, firstRow, nRows } = this.#stepRows(read, sequence);
     const nKeys = from + nRows;
     const dense = new (data.constructor as Float32ArrayConstructor)(nHeads * nRows * nKeys);

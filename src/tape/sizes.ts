@@ -10,8 +10,19 @@ export interface StepInputs {
 }
 
 /** A symbolic size in one step. */
-export function sizeOf(dim: Dim, { rows, ints }: StepInputs): number {
+export function sizeOf(dim: Dim, step: StepInputs): number {
   if (typeof dim === "number") return dim;
+  const known = sizesOf.get(step) ?? new Map<string, number>();
+  sizesOf.set(step, known);
+  const size = known.get(dim) ?? resolve(dim, step);
+  known.set(dim, size);
+  return size;
+}
+
+/** The symbols of each step: many values share few of them. */
+const sizesOf = new WeakMap<StepInputs, Map<string, number>>();
+
+function resolve(dim: string, { rows, ints }: StepInputs): number {
   const symbol = parseSymbol(dim);
   if (symbol.kind === "rows") return rows.nRows;
   if (symbol.kind === "selection") return selected(symbol.selection, ints).length;

@@ -59,17 +59,6 @@ export type SizeSymbol =
   | { readonly kind: "pairs"; readonly window: number | undefined; readonly selection: string | undefined };
 
 export function parseSymbol(symbol: string): SizeSymbol {
-  const known = parsedSymbols.get(symbol);
-  if (known !== undefined) return known;
-  const parsed = parse(symbol);
-  parsedSymbols.set(symbol, parsed);
-  return parsed;
-}
-
-/** Each step asks for the same few again and again. */
-const parsedSymbols = new Map<string, SizeSymbol>();
-
-function parse(symbol: string): SizeSymbol {
   if (symbol === "T") return { kind: "rows" };
   if (/^R\d+$/.test(symbol)) return { kind: "selection", selection: symbol };
   const match = /^P(\d*)(?:\/(R\d+))?$/.exec(symbol);

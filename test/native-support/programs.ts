@@ -61,7 +61,8 @@ export function step(nFloats: number, ...ints: readonly (readonly number[])[]): 
     ropeVariant: new Int32Array(0),
     pages: [],
     ints: ints.map((list) => Int32Array.from(list)),
-    out: new ArrayBuffer(4 * nFloats),
+    out: [new ArrayBuffer(4 * nFloats)],
+    outBlocks: Int32Array.of(0),
     outOffsets: Float64Array.of(0),
   };
 }
@@ -79,5 +80,5 @@ export function sequenceStep(nRows: number, pages: readonly number[]): NativeSte
 }
 
 export function floats({ out }: NativeStep): number[] {
-  return [...new Float32Array(out)];
+  return out.flatMap((block) => [...new Float32Array(block)]);
 }
