@@ -38,6 +38,12 @@ export class Ceilings {
     return { result, ceiling: before === undefined || after === undefined ? undefined : mean([before, after]) };
   }
 
+  /** Milliseconds to map a file and to read each of its bytes once. */
+  touchMs(file: string): number | undefined {
+    const seconds = this.#addon?.touch(file, this.threads);
+    return seconds && seconds * 1000;
+  }
+
   /** Those that no figure is divided by, once a round. */
   measureRest(): void {
     for (const kind of ["read", "f32"] as const) if (this.threads > 1) this.measure(kind, 1);

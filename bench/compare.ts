@@ -1,5 +1,5 @@
 /** Rounds: in each, golgi and its peer do the same things by turns, with the machine's ceilings measured in between. */
-import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Ceilings } from "./ceilings.ts";
 import { EngineProcess } from "./engine-process.ts";
@@ -26,6 +26,10 @@ export interface CompareSettings {
 export interface EngineRound {
   error?: string;
   load?: LoadResult;
+  /** What reading the file's bytes once took just before, at the least. */
+  touchMs?: number;
+  /** Once the model is loaded and has given its first token's logits. */
+  firstMemory?: MemoryUse;
   prefillMs?: number;
   /** Of each token. */
   decodeMs?: readonly number[];
@@ -95,7 +99,9 @@ async function runRound(settings: CompareSettings, ceilings: Ceilings, index: nu
   const contestants = index % 2 === 0 ? both : both.toReversed();
   try {
     await each(async ({ process, result }) => {
+      result.touchMs = ceilings.touchMs(await weightsFile(settings.golgi.modelPath));
       result.load = await process.ask({ call: "load" });
+      result.firstMemory = await process.ask({ call: "memory" });
     });
     await each(async ({ process }) => {
       await process.ask({ call: "prefill", tokens: promptTokens(Math.min(16, nPrefill), settings.golgi.vocabSize) });
@@ -144,6 +150,12 @@ async function start(settings: EngineSettings): Promise<{ result: EngineRound; p
   } catch (error) {
     return { result: { error: (error as Error).message }, process: undefined };
   }
+}
+
+/** A model of the benchmark is one file, or a folder with one file of weights. */
+async function weightsFile(modelPath: string): Promise<string> {
+  const isFolder = (await stat(modelPath)).isDirectory();
+  return isFolder ? path.join(modelPath, "model.safetensors") : modelPath;
 }
 
 function average(samples: readonly number[]): number | undefined {

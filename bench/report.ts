@@ -38,7 +38,12 @@ function measures({ nPrefill, prefillFlops, decodeBytes }: ModelWork, nDecode: n
   const ofLimit = (used: number, perSecond: number | undefined): number | undefined =>
     perSecond === undefined ? undefined : used / perSecond;
   return [
-    { label: "load, ms", of: ({ load }) => load?.loadMs, compares: "times" },
+    {
+      label: "load, ms",
+      of: ({ load }) => load?.loadMs,
+      compares: "times",
+      share: ({ touchMs }, value) => touchMs && touchMs / value,
+    },
     {
       label: `prompt of ${nPrefill}, tok/s`,
       of: ({ prefillMs }) => rate(prefillMs, nPrefill),
@@ -56,6 +61,12 @@ function measures({ nPrefill, prefillFlops, decodeBytes }: ModelWork, nDecode: n
       of: ({ decodeMs }) => rate(decodeMs && median(decodeMs)),
       compares: "rates",
       share: ({ decodeCeiling }, value) => ofLimit(decodeBytes * value, decodeCeiling),
+    },
+    {
+      label: "loaded, MB",
+      of: ({ firstMemory }) => firstMemory && firstMemory.peak / MB,
+      compares: "sizes",
+      share: (_, value) => decodeBytes / MB / value,
     },
     { label: "most memory, MB", of: ({ memory }) => memory && memory.peak / MB, compares: "sizes" },
     { label: "  of it private", of: ({ memory }) => memory && memory.own / MB, compares: "sizes" },

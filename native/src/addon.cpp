@@ -27,6 +27,7 @@ class Addon final : public Napi::Addon<Addon> {
     exports.Set("isas", Napi::Function::New(env, &isas, "isas"));
     exports.Set("nPhysicalCores", Napi::Function::New(env, &count_cores, "nPhysicalCores"));
     exports.Set("probe", Napi::Function::New(env, &probe_ceiling, "probe"));
+    exports.Set("touch", Napi::Function::New(env, &probe_touch, "touch"));
     exports.Set("Engine", EngineObject::define(env));
     DefineAddon(exports, {InstanceMethod<&Addon::map_file>("mapFile")});
   }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "mapped_file.h"
 #include "memory.h"
 
 #ifdef __linux__
@@ -130,6 +131,23 @@ Ceiling probe(const std::string& kind, int n_threads, double seconds) {
   if (kind == "read") return probe_read(n_threads, seconds);
   if (kind == "f32" || kind == "int8" || kind == "bf16") return probe_peak(kind, n_threads, seconds);
   throw std::invalid_argument("kind must be read, f32, int8 or bf16; got " + kind);
+}
+
+double touch(const std::string& path, int n_threads) {
+  const auto start = Clock::now();
+  const auto file = MappedFile::open(path);
+  const int64_t part = file->size_bytes() / n_threads / 128 * 128;
+  const auto read = [&](int thread) { discard(sum_words(file->data() + thread * part, part)); };
+  std::vector<std::thread> others;
+  try {
+    for (int i = 1; i < n_threads; i++) others.emplace_back(read, i);
+    read(0);
+  } catch (...) {
+    for (std::thread& other : others) other.join();
+    throw;
+  }
+  for (std::thread& other : others) other.join();
+  return seconds_since(start);
 }
 
 }  // namespace golgi

@@ -19,6 +19,10 @@ struct Ceiling {
 /// Throws std::invalid_argument for another kind.
 Ceiling probe(const std::string& kind, int n_threads, double seconds);
 
+/// Seconds until `n_threads` threads, the caller's included, have mapped a file and read each of its bytes once.
+/// Throws std::system_error where it cannot be mapped.
+double touch(const std::string& path, int n_threads);
+
 /// A loop of independent instructions that never waits for memory.
 struct PeakLoop {
   const char* instruction = nullptr;

@@ -21,4 +21,13 @@ Napi::Value probe_ceiling(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value probe_touch(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::string path = to_text(info[0], "path");
+    const int n_threads = static_cast<int>(to_integer(info[1], "threads", 1, 256));
+    return Napi::Number::New(env, touch(path, n_threads));
+  });
+}
+
 }  // namespace golgi

@@ -8,4 +8,7 @@ namespace golgi {
 /// is one of those that are kept busy, so nothing else of its environment runs meanwhile.
 Napi::Value probe_ceiling(const Napi::CallbackInfo& info);
 
+/// touch(path, threads): seconds until each byte of a mapped file has been read once.
+Napi::Value probe_touch(const Napi::CallbackInfo& info);
+
 }  // namespace golgi

@@ -18,6 +18,8 @@ export interface NativeAddon {
    * instruction. Blocks meanwhile: for benchmarks.
    */
   probe(kind: CeilingKind, threads: number, seconds: number): Ceiling | undefined;
+  /** Seconds until `threads` threads have mapped a file and read each of its bytes once. Blocks meanwhile. */
+  touch(path: string, threads: number): number;
   readonly Engine: new (threads: number, isa?: string) => NativeEngine;
 }
 
