@@ -33,6 +33,8 @@ export interface EngineRound {
   prefillMs?: number;
   /** Of each token. */
   decodeMs?: readonly number[];
+  /** For how long the event loop was held at the longest while that went on. */
+  heldMs?: number;
   memory?: MemoryUse;
   /** The machine's own rates right beside: FLOP/s of f32 and bytes/s of reading. */
   prefillCeiling?: number;
@@ -112,9 +114,11 @@ async function runRound(settings: CompareSettings, ceilings: Ceilings, index: nu
       Object.assign(one.result, { prefillMs: result, prefillCeiling: ceiling });
     });
     await each(async (one) => {
+      await one.process.ask({ call: "held" });
       const call = { call: "decode", prompt, nTokens: nWarmTokens + nDecode } as const;
       const { result, ceiling } = await ceilings.beside("read", () => watched(one, call));
       Object.assign(one.result, { decodeMs: (result as number[]).slice(nWarmTokens), decodeCeiling: ceiling });
+      one.result.heldMs = await one.process.ask({ call: "held" });
     });
     await each(async ({ process, result }) => {
       result.memory = await process.ask({ call: "memory" });

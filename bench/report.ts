@@ -62,6 +62,7 @@ function measures({ nPrefill, prefillFlops, decodeBytes }: ModelWork, nDecode: n
       compares: "rates",
       share: ({ decodeCeiling }, value) => ofLimit(decodeBytes * value, decodeCeiling),
     },
+    { label: "event loop held, ms", of: ({ heldMs }) => heldMs, compares: "times" },
     {
       label: "loaded, MB",
       of: ({ firstMemory }) => firstMemory && firstMemory.peak / MB,

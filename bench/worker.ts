@@ -1,5 +1,6 @@
 /** A process that holds one engine and does what it is told: `node worker.ts <settings as JSON>`, over node:child_process. */
 import { readFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { EngineSettings, GlassRequest, GlassResult, LoadResult, MeasuredEngine } from "./engines/engine.ts";
 
 export type WorkerCall =
@@ -8,6 +9,7 @@ export type WorkerCall =
   | { readonly call: "decode"; readonly prompt: readonly number[]; readonly nTokens: number }
   | ({ readonly call: "glass" } & GlassRequest)
   | { readonly call: "memory" }
+  | { readonly call: "held" }
   | { readonly call: "close" };
 
 export interface WorkerResults {
@@ -16,6 +18,8 @@ export interface WorkerResults {
   decode: number[];
   glass: GlassResult;
   memory: MemoryUse | undefined;
+  /** Milliseconds for which the event loop was held at the longest, since this was last asked. */
+  held: number;
   close: undefined;
 }
 
@@ -29,9 +33,12 @@ export interface MemoryUse {
 
 export type WorkerAnswer = { readonly result: WorkerResults[keyof WorkerResults] } | { readonly error: string };
 
+const eventLoop = monitorEventLoopDelay({ resolution: 1 });
+
 async function serve(settings: EngineSettings): Promise<void> {
   const engine = await openEngine(settings);
   const idle = readMemory();
+  eventLoop.enable();
   process.on("message", async (message: WorkerCall) => {
     const answer: WorkerAnswer = await perform(engine, message, idle).then(
       (result) => ({ result }),
@@ -71,6 +78,11 @@ async function perform(
       const now = readMemory();
       if (idle === undefined || now === undefined) return undefined;
       return { peak: now.peak - idle.resident, own: now.own - idle.own };
+    }
+    case "held": {
+      const heldMs = eventLoop.max / 1e6;
+      eventLoop.reset();
+      return heldMs;
     }
     case "close":
       return engine.close().then(() => undefined);
