@@ -12,6 +12,8 @@ const buildFolder = path.join(root, "native", "build");
 const addon = path.join(buildFolder, "Release", "golgi.node");
 /** Which sources the addon was built from. */
 const stampFile = path.join(buildFolder, ".stamp");
+/** Of which sources a build failed. */
+const failedFile = path.join(buildFolder, ".failed");
 /** What was said about a missing tool, so that it is said once. */
 const saidFile = path.join(buildFolder, ".said");
 /** As much of the build's output as a failure shows. */
@@ -31,14 +33,25 @@ export function buildNativeIfStale() {
   buildNative();
 }
 
+/** As `buildNativeIfStale`; where the compiler fails, golgi goes on without, and the next try waits for other sources. */
+export function tryBuildNative() {
+  if (existsSync(failedFile) && readFileSync(failedFile, "utf8") === sourceStamp()) return;
+  try {
+    buildNativeIfStale();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.log(`${error.message}\nUntil then golgi runs on the reference backend, slowly; npm run build tries again.\n`);
+  }
+}
+
 function isFresh() {
   return existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, "utf8") === sourceStamp();
 }
 
 function buildNative() {
   const stamp = sourceStamp();
-  // An aborted build must not pass for a finished one.
-  rmSync(stampFile, { force: true });
+  // An aborted build must not pass for a finished one, nor a former addon for one of these sources.
+  for (const file of [stampFile, failedFile, addon]) rmSync(file, { force: true });
   const nodeGyp = path.join(root, "node_modules", "node-gyp", "bin", "node-gyp.js");
   const args = ["configure", "build", "-C", "native", "--release", `--nodedir=${headersFolder()}`];
   const { status, error, stdout, stderr } = spawnSync(
@@ -52,6 +65,8 @@ function buildNative() {
     // The first error is the cause; the end says where the build stood.
     const first = said.findIndex((line) => /\berror\b/i.test(line));
     const shown = said.length - first <= nLines ? said.slice(first) : [said[first], "...", ...said.slice(-nLines)];
+    mkdirSync(buildFolder, { recursive: true });
+    writeFileSync(failedFile, stamp);
     throw new SetupError(`${shown.join("\n")}\n\nThe native engine did not compile; the errors stand above.`);
   }
   writeFileSync(stampFile, stamp);
