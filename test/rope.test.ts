@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { ConfigReader } from "../src/config/reader.ts";
-import { type RopeConfig, readRope, ropeFrequencies, ropeMagnitude } from "../src/config/rope.ts";
+import { type RopeConfig, readRope, ropeFrequencies, ropeMagnitude, ropeVariant } from "../src/config/rope.ts";
 
 /** Transformers computes in float32, with an error of a few units in the last place of the power. */
 const RELATIVE_ERROR = 4e-7;
@@ -131,6 +131,22 @@ describe("rotary frequencies", () => {
     expect(ropeMagnitude(config)).toBeCloseTo(attentionFactor, 14);
   });
 
+  it("of longrope are one set for short texts and one for long ones", () => {
+    const [short_factor, long_factor] = [
+      [1, 1, 2, 2],
+      [2, 4, 5, 8],
+    ];
+    const longrope = { rope_type: "longrope", original_max_position_embeddings: 16, short_factor, long_factor };
+    const config = read({ rope_theta: 16, rope_parameters: longrope });
+    const plain = ropeFrequencies(read({ rope_theta: 16 }), 8);
+    expect([16, 17].map((length) => ropeVariant(config, length))).toEqual([0, 1]);
+    expect([...ropeFrequencies(config, 8, 0)]).toEqual(short_factor.map((factor, i) => plain[i] / factor));
+    expect([...ropeFrequencies(config, 8, 1)]).toEqual(long_factor.map((factor, i) => plain[i] / factor));
+    // A context of 64 is four times the original one: √(1 + ln 4 / ln 16).
+    expect(ropeMagnitude(config)).toBeCloseTo(Math.sqrt(1.5), 14);
+    expect(ropeMagnitude(read({ rope_parameters: { ...longrope, attention_factor: 1.2 } }))).toBe(1.2);
+  });
+
   it("are powers of θ without scaling", () => {
     expect([...ropeFrequencies(read({ rope_theta: 16 }, 4), 4)]).toEqual([1, 1 / 4]);
     expect(ropeMagnitude(read({}))).toBe(1);
@@ -165,9 +181,14 @@ describe("the rope keys of a config", () => {
     [
       "dynamic NTK",
       { type: "dynamic", factor: 2 },
-      /rope_type: the supported rope scalings are default, linear, llama3, yarn; got dynamic \(dynamic NTK\)/,
+      /rope_type: the supported rope scalings are default, linear, llama3, yarn, longrope; got dynamic \(dynamic NTK\)/,
     ],
-    ["longrope", { rope_type: "longrope", factor: 2 }, /the supported rope scalings are .*; got "longrope"/],
+    ["longrope without factors", { rope_type: "longrope", factor: 2 }, /short_factor: must be .*; got nothing/],
+    [
+      "longrope with too few factors",
+      { rope_type: "longrope", short_factor: [1, 1], long_factor: [1, 1] },
+      /short_factor: must be 4 positive numbers/,
+    ],
     ["its old name", { type: "su", factor: 2 }, /the supported rope scalings are .*; got "su"/],
     ["several axes", { type: "mrope", mrope_section: [1, 2, 3] }, /the supported rope scalings are .*; got "mrope"/],
     ["a type that is none", { type: 4, factor: 2 }, /the supported rope scalings are .*; got 4/],

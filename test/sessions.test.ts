@@ -72,6 +72,37 @@ describe("a session", () => {
     expect(() => model.session({ contextLength: 0.5 })).toThrow(/contextLength: must be an integer from 1/);
   });
 
+  it("chooses the frequencies of longrope once, by the length that it may come to", async () => {
+    const longrope = await open(fixture("goldens/llama-longrope-short"));
+    const [short, long] = await Promise.all(
+      ["llama-longrope-short", "llama-longrope-long"].map((name) => goldenTokens(name)),
+    );
+    const run = await longrope.run(short);
+    for (const [contextLength, isSame] of [
+      [24, true],
+      [25, false],
+    ] as const) {
+      const session = longrope.session({ contextLength });
+      const { logits } = await session.append(short);
+      expect(sameRows(logits, run.logits)).toBe(isSame);
+      session.close();
+    }
+    // What is generated counts too, so that the text does not outgrow its frequencies.
+    const first = async (maxTokens: number) => {
+      const options = { maxTokens, stopTokens: [], read: ["blocks.0.attn.rotK"] };
+      for await (const step of longrope.generate(short.slice(0, 20), options)) return step.get("blocks.0.attn.rotK");
+      throw new Error("there must be a step");
+    };
+    const [four, five] = [await first(4), await first(5)];
+    expect(sameRows(four, five)).toBe(false);
+    // In one step, sequences of both kinds.
+    const batch = await longrope.run([short, long]);
+    const alone = await longrope.run(long);
+    expect(sameRows(batch.get("logits", { sequence: 0 }), run.logits)).toBe(true);
+    expect(sameRows(batch.get("logits", { sequence: 1 }), alone.logits)).toBe(true);
+    await longrope.close();
+  });
+
   it("caches keys and values in f16 on request, which rounds them where they are read", async () => {
     const session = model.session({ kv: "f16" });
     const exact = await model.run(tokens, { read: ["blocks.0.attn.v", "blocks.0.attn.rotK"] });

@@ -31,13 +31,23 @@ export type RopeScaling =
       readonly attentionFactor: number;
     }
   | {
+      readonly type: "longrope";
+      /** For each pair of dimensions what its frequency is divided by, in sequences up to the original context. */
+      readonly shortFactors: readonly number[];
+      /** The same, in longer ones. */
+      readonly longFactors: readonly number[];
+      readonly originalContextLength: number;
+      /** On cos and sin. */
+      readonly attentionFactor: number;
+    }
+  | {
       /** Only in GGUF files: whatever the scaling is, worked out. */
       readonly type: "factors";
       /** For each pair of dimensions what its frequency is divided by. */
       readonly factors: readonly number[];
     };
 
-const SUPPORTED = ["default", "linear", "llama3", "yarn"];
+const SUPPORTED = ["default", "linear", "llama3", "yarn", "longrope"];
 
 /**
  * Reads the new form (`rope_parameters`, which holds rope_theta too) or the old one (`rope_theta`, `rope_scaling`
@@ -95,6 +105,8 @@ function readScaling(r: ConfigReader, contextLength: number, nPairs: number): Ro
         attentionFactor: readAttentionFactor(r, factor),
       };
     }
+    case "longrope":
+      return readLongrope(r, contextLength, nPairs);
     case "factors":
       return { type, factors: r.positives("factors", nPairs) };
     default:
@@ -105,6 +117,20 @@ function readScaling(r: ConfigReader, contextLength: number, nPairs: number): Ro
         remedy: "This checkpoint's positions would come out wrong, so it is refused.",
       });
   }
+}
+
+/** Ding et al. 2024, arXiv:2402.13753. The factor on cos and sin is explicit, or √(1 + ln(factor) / ln(original)). */
+function readLongrope(r: ConfigReader, contextLength: number, nPairs: number): RopeScaling {
+  const originalContextLength = r.size("original_max_position_embeddings", contextLength);
+  const factor = r.positive("factor", contextLength / originalContextLength);
+  const magnitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContextLength));
+  return {
+    type: "longrope",
+    shortFactors: r.positives("short_factor", nPairs),
+    longFactors: r.positives("long_factor", nPairs),
+    originalContextLength,
+    attentionFactor: r.positive("attention_factor", magnitude),
+  };
 }
 
 /** YaRN's factor on cos and sin: explicit, or from the two mscales, or 0.1 · ln(factor) + 1. */
@@ -118,7 +144,7 @@ function readAttentionFactor(r: ConfigReader, factor: number): number {
 }
 
 /** Frequency of each pair of `rotaryDim` dimensions, in radians per position. [rotaryDim / 2] */
-export function ropeFrequencies({ theta, scaling }: RopeConfig, rotaryDim: number): Float64Array {
+export function ropeFrequencies({ theta, scaling }: RopeConfig, rotaryDim: number, variant = 0): Float64Array {
   const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim));
   switch (scaling.type) {
     case "default":
@@ -129,14 +155,31 @@ export function ropeFrequencies({ theta, scaling }: RopeConfig, rotaryDim: numbe
       return plain.map((f) => llama3Frequency(f, scaling));
     case "yarn":
       return yarnFrequencies(plain, theta, scaling);
+    case "longrope": {
+      const factors = variant === 0 ? scaling.shortFactors : scaling.longFactors;
+      return plain.map((f, i) => f / factors[i]);
+    }
     case "factors":
       return plain.map((f, i) => f / scaling.factors[i]);
   }
 }
 
+/** Sets of frequencies, of which each sequence uses one: see `ropeVariant`. */
+export function nRopeVariants({ scaling }: RopeConfig): number {
+  return scaling.type === "longrope" ? 2 : 1;
+}
+
+/**
+ * Which set of frequencies a sequence uses that is to hold `length` tokens. It is chosen once: cached keys stay turned
+ * as they were, and others beside them would make positions meaningless.
+ */
+export function ropeVariant(rope: RopeConfig | undefined, length: number): number {
+  return rope?.scaling.type === "longrope" && length > rope.scaling.originalContextLength ? 1 : 0;
+}
+
 /** Factor on cos and sin. */
 export function ropeMagnitude({ scaling }: RopeConfig): number {
-  return scaling.type === "yarn" ? scaling.attentionFactor : 1;
+  return scaling.type === "yarn" || scaling.type === "longrope" ? scaling.attentionFactor : 1;
 }
 
 /** Long wavelengths are stretched, short ones kept, and those between blended (Llama 3.1). */

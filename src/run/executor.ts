@@ -1,4 +1,5 @@
 import type { Engine, Program } from "../backends/contract.ts";
+import { type RopeConfig, ropeVariant } from "../config/rope.ts";
 import { RequestError } from "../errors.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
@@ -38,6 +39,8 @@ export interface ExecutorModel {
   readonly precision: Precision;
   readonly vocabSize: number;
   readonly contextLength: number;
+  /** Undefined where positions are not rotary. */
+  readonly rope: RopeConfig | undefined;
 }
 
 /** Runs steps of one model: plans and compiles each kind of request once. One step at a time; see `Scheduler`. */
@@ -59,8 +62,9 @@ export class Executor {
     return this.#pages.nPages - this.#pages.nFreePages;
   }
 
-  newSequence(): Sequence {
-    return new Sequence(this.#pages);
+  /** A sequence that is to hold `length` tokens. */
+  newSequence(length: number): Sequence {
+    return new Sequence(this.#pages, ropeVariant(this.#model.rope, length));
   }
 
   /** Equal for requests that one program serves, so that their sequences can share a step. */
@@ -176,7 +180,7 @@ function rowsOf(appends: readonly Append[]): Rows {
       pages: sequence.pages,
       start: sequence.length,
       nRows: tokens.length,
-      ropeVariant: 0,
+      ropeVariant: sequence.ropeVariant,
     })),
   );
 }

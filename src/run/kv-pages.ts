@@ -45,11 +45,14 @@ export interface PageCopy {
 export class Sequence {
   readonly #pool: PagePool;
   readonly pages: number[] = [];
+  /** Which of the model's rotary frequencies it uses, from its first token to its last. */
+  readonly ropeVariant: number;
   /** Positions whose keys and values are cached. */
   length = 0;
 
-  constructor(pool: PagePool) {
+  constructor(pool: PagePool, ropeVariant: number) {
     this.#pool = pool;
+    this.ropeVariant = ropeVariant;
   }
 
   /**
@@ -73,7 +76,7 @@ export class Sequence {
 
   /** Another sequence with the same content, which shares the pages until one of the two writes to them. */
   fork(): Sequence {
-    const fork = new Sequence(this.#pool);
+    const fork = new Sequence(this.#pool, this.ropeVariant);
     fork.length = this.length;
     for (const page of this.pages.slice(0, Math.ceil(this.length / PAGE_SIZE))) {
       this.#pool.share(page);

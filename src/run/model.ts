@@ -142,7 +142,10 @@ export class Model {
   async runDerived(input: RunInput, derived: Derived | undefined, options: RunOptions = {}): Promise<Run> {
     const { executor, scheduler } = this.#parts.runtimes.get("f32");
     const { read, logits, signal } = checkRunOptions("run", options);
-    const appends = this.#sequences(input).map((tokens) => ({ sequence: executor.newSequence(), tokens }));
+    const appends = this.#sequences(input).map((tokens) => ({
+      sequence: executor.newSequence(tokens.length),
+      tokens,
+    }));
     try {
       const request = { logits, reads: this.resolveReads(read), derived, keepsState: false };
       return await scheduler.step(appends, request, signal);
@@ -170,6 +173,11 @@ export class Model {
 
   /** A sequence that keeps its keys and values between calls. */
   session(options: SessionOptions = {}): Session {
+    return this.#newSession(options, options.contextLength ?? this.config.contextLength);
+  }
+
+  /** A session that is to hold `length` tokens of the many that it may hold. */
+  #newSession(options: SessionOptions, length: number): Session {
     checkOptions("session", options, ["contextLength", "kv"]);
     const { runtimes, config } = this.#parts;
     const { contextLength = config.contextLength, kv = "f32" } = options;
@@ -182,7 +190,7 @@ export class Model {
         got: `${contextLength}`,
       });
     }
-    return new Session(this, scheduler, executor.newSequence(), contextLength);
+    return new Session(this, scheduler, executor.newSequence(length), contextLength);
   }
 
   /** Continues a text or token ids, one step a token. */
@@ -190,9 +198,10 @@ export class Model {
     input: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationStep, void, undefined> {
-    const session = this.session();
+    const tokens = typeof input === "string" ? this.tokenizer.encode(input) : input;
+    const session = this.#newSession({}, tokens.length + (options.maxTokens ?? this.config.contextLength));
     try {
-      yield* session.generate(input, options);
+      yield* session.generate(tokens, options);
     } finally {
       session.close();
     }

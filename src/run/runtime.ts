@@ -39,6 +39,7 @@ export class Runtimes {
         precision,
         vocabSize: config.vocabSize,
         contextLength: config.contextLength,
+        rope: config.rope,
       });
       return { modelTape, executor, scheduler: new Scheduler(executor, host), close: () => engine.close() };
     };
