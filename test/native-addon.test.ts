@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { defaultThreads, loadAddon, type NativeAddon, type NativeEngine } from "../node/native/addon.ts";
+import { COMPUTE_FORMATS } from "../src/tensor/format.ts";
 import { compile, fillCache, floats, lookUp, products, sequenceStep, step, sum } from "./native-support/programs.ts";
 
 const loaded = loadAddon();
@@ -133,7 +134,13 @@ function tests(addon: NativeAddon): void {
       ["rows that overlap", ["f32", 5, 2, [{ ...segment, rowBytes: 4 }]], /must not overlap/],
       ["blocks that a row cuts", ["q8_0", 1, 20, [{ ...segment, nRows: 1 }]], /whole blocks of 32/],
       ["a negative offset", ["f32", 5, 2, [{ ...segment, offset: -8 }]], /offset must be from 0/],
-      ["a format without kernels", ["q4_0" as "q8_0", 5, 2, [segment]], /format must be f32, f16, bf16 or q8_0/],
+      [
+        "a format that is not computed with",
+        ["q8_1" as "q8_0", 5, 2, [segment]],
+        new RegExp(
+          `format must be ${COMPUTE_FORMATS.slice(0, -1).join(", ")} or ${COMPUTE_FORMATS.at(-1)}; got "q8_1"`,
+        ),
+      ],
       ["no segments", ["f32", 5, 2, []], /cover all 5 rows; got 0/],
       ["an object that is no file", ["f32", 5, 2, [{ ...segment, file: {} as typeof file }]], /must be a MappedFile/],
     ])("refuses %s", (_, args, message) => {

@@ -9,7 +9,7 @@ import { OPS } from "../src/ops/all.ts";
 import { buildConformance, buildSanitized, findCompiler, hasSanitizers } from "./native-support/conformance.ts";
 
 /** Builds take a minute on two cores, where nothing else runs. */
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 
 const compiler = findCompiler();
 const [bestIsa = "portable"] = loadAddon()?.isas() ?? [];

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int64_t max_count = std::numeric_limits<int32_t>::max();
 constexpr int64_t max_threads = 1024;
-constexpr std::array format_names{"f32", "f16", "bf16", "q8_0"};
 constexpr std::array kv_type_names{"f32", "f16"};
 
 const KernelTable& choose_kernels(const Napi::Value& isa) {
@@ -24,6 +23,12 @@ const KernelTable& choose_kernels(const Napi::Value& isa) {
   std::vector<const char*> names;
   for (const KernelTable* table : tables) names.push_back(table->isa);
   return *tables[static_cast<size_t>(to_choice(isa, "isa", names))];
+}
+
+Format to_format(const Napi::Value& value) {
+  std::vector<const char*> names;
+  for (const FormatInfo& info : format_infos) names.push_back(info.name);
+  return Format{to_choice(value, "format", names)};
 }
 
 SegmentSource to_segment(const Napi::Value& value) {
@@ -132,7 +137,7 @@ Napi::Value EngineObject::kernels(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::bind_weight(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const Format format{to_choice(info[0], "format", format_names)};
+    const Format format = to_format(info[0]);
     const int64_t n_rows = to_integer(info[1], "nRows", 1, max_count);
     const int64_t n_cols = to_integer(info[2], "nCols", 1, max_count);
     std::vector<SegmentSource> segments = to_list(info[3], "segments", &to_segment);

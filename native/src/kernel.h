@@ -5,10 +5,9 @@
 
 #include <cstdint>
 
-namespace golgi {
+#include "format.h"
 
-/// How the elements of a weight are stored. Each format has one file in native/src/formats/.
-enum class Format : int32_t { f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3 };
+namespace golgi {
 
 /// Consecutive rows of a weight that lie together in a mapped file.
 struct Segment {

@@ -46,18 +46,12 @@ void check(const SegmentSource& source, int64_t row_size, int64_t expected_first
 }  // namespace
 
 int64_t stored_row_bytes(Format format, int64_t n_cols) {
-  switch (format) {
-    case Format::f32: return 4 * n_cols;
-    case Format::f16:
-    case Format::bf16: return 2 * n_cols;
-    case Format::q8_0:
-      if (n_cols % 32 != 0) {
-        throw std::invalid_argument("rows of q8_0 must be whole blocks of 32; got " + std::to_string(n_cols) +
-                                    " columns");
-      }
-      return n_cols / 32 * 34;
+  const FormatInfo& info = info_of(format);
+  if (n_cols % info.block != 0) {
+    throw std::invalid_argument("rows of " + std::string(info.name) + " must be whole blocks of " +
+                                std::to_string(info.block) + "; got " + std::to_string(n_cols) + " columns");
   }
-  throw std::invalid_argument("the format is unknown");
+  return n_cols / info.block * info.block_bytes;
 }
 
 BoundWeight::BoundWeight(Format format, int64_t n_rows, int64_t n_cols, std::vector<SegmentSource> sources)

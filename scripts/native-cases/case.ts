@@ -2,8 +2,9 @@ import type { NamedTensor } from "../../src/checkpoint/write-safetensors.ts";
 import { lower } from "../../src/program/lower.ts";
 import type { Op } from "../../src/tape/op.ts";
 import { expand, tap } from "../../src/tape/rewrite.ts";
-import { blockOf, COMPUTE_FORMATS, type ComputeFormat, decodeRows, encodeRows } from "../../src/tensor/format.ts";
+import { blockOf, COMPUTE_FORMATS, type ComputeFormat, decodeRows } from "../../src/tensor/format.ts";
 import type { TestStep } from "../../test/op-support/steps.ts";
+import { storedBytes } from "./stored-bytes.ts";
 
 /** Something to run: weights by name, then steps on one engine. */
 export interface NativeCase {
@@ -35,7 +36,7 @@ export function inAllFormats(whole: NativeCase): NativeCase[] {
     [false, true].map((isScattered) => ({
       ...whole,
       name: `${whole.name} ${format}${isScattered ? " scattered" : ""}`,
-      weights: whole.weights.map((weight) => (matrices.has(weight.name) ? rounded(weight, format) : weight)),
+      weights: whole.weights.map((weight) => (matrices.has(weight.name) ? asStored(weight, format) : weight)),
       storage: { format, isScattered },
     })),
   );
@@ -51,10 +52,10 @@ export function rowLength(shape: readonly number[]): number {
   return shape.slice(1).reduce((product, size) => product * size, 1);
 }
 
-/** The numbers as the format holds them. */
-function rounded(weight: NamedTensor, format: ComputeFormat): NamedTensor {
+/** The weight with the numbers that the format holds. */
+function asStored(weight: NamedTensor, format: ComputeFormat): NamedTensor {
   const data = new Float32Array(weight.data.length);
-  decodeRows(format, encodeRows(format, Float32Array.from(weight.data), weight.name), data, 0);
+  decodeRows(format, storedBytes(format, Float32Array.from(weight.data)), data, 0);
   return { ...weight, data };
 }
 

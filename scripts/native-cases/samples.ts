@@ -10,6 +10,7 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   matmul: [
     ...matmuls([1, 1, 1], [1, 70, 64], [2, 17, 160], [3, 40, 32], [5, 33, 31], [6, 64, 96], [7, 35, 256]),
     ...matmuls([1, 129, 1056], [16, 96, 64], [33, 48, 64], [70, 100, 288]),
+    ...matmuls([1, 40, 1792], [6, 33, 1024], [12, 20, 256], [13, 35, 512]),
     { dims: { "...": 9, n: 37, k: 96 }, without: ["bias"] },
     { dims: { "...": 1, n: 200, k: 96 }, without: ["bias"] },
   ],
@@ -18,13 +19,19 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { dims: { T: 3, H: 4, D: 64, n: 70 } },
     { dims: { T: 2, H: 3, D: 80, n: 40 } },
     { dims: { T: 9, H: 5, D: 17, n: 21 } },
+    { dims: { T: 3, H: 8, D: 96, n: 35 } },
   ],
   selectRows: [
     { dims: { n: 40, "...": 96, R: 9 } },
     { dims: { n: 5, "...": 33, R: 3 } },
     { dims: { n: 300, "...": 64, R: 100 } },
+    { dims: { n: 9, "...": 512, R: 5 } },
   ],
-  selectColumns: [{ dims: { n: 70, k: 64, R: 5 } }, { dims: { n: 33, k: 96, R: 40 } }],
+  selectColumns: [
+    { dims: { n: 70, k: 64, R: 5 } },
+    { dims: { n: 33, k: 96, R: 40 } },
+    { dims: { n: 9, k: 768, R: 30 } },
+  ],
   topK: [
     { dims: { "...": 2, n: 5000 }, attrs: { k: 7 } },
     { dims: { "...": 40, n: 33 }, attrs: { k: 33 } },

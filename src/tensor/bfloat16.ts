@@ -11,7 +11,11 @@ export const BFLOAT16_TABLE: Float32Array = (() => {
 /** The bits of the nearest bfloat16 values, halves to even; a NaN stays one, made quiet. */
 export function bfloat16Of(values: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(values.slice().buffer);
-  return Uint16Array.from(bits, (word) =>
-    (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,
-  );
+  const out = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i];
+    const isNan = (word & 0x7fffffff) > 0x7f800000;
+    out[i] = isNan ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return out;
 }

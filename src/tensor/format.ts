@@ -2,8 +2,21 @@
  * How the elements of a tensor are stored: one by one in a dtype, or in the blocks of one of ggml's quantised formats.
  * Each format that is computed with has its decoder in `formats/`.
  */
+import { RequestError } from "../errors.ts";
 import { bfloat16Of } from "./bfloat16.ts";
 import { COMPUTE_DTYPES, DTYPE_SIZE_BYTES, type Dtype, decodeFloats, type FloatArray } from "./dtype.ts";
+import { decodeIQ4_NL } from "./formats/iq4-nl.ts";
+import { decodeIQ4_XS } from "./formats/iq4-xs.ts";
+import { decodeMXFP4 } from "./formats/mxfp4.ts";
+import { decodeQ2_K } from "./formats/q2-k.ts";
+import { decodeQ3_K } from "./formats/q3-k.ts";
+import { decodeQ4_0, encodeQ4_0 } from "./formats/q4-0.ts";
+import { decodeQ4_1 } from "./formats/q4-1.ts";
+import { decodeQ4_K } from "./formats/q4-k.ts";
+import { decodeQ5_0 } from "./formats/q5-0.ts";
+import { decodeQ5_1 } from "./formats/q5-1.ts";
+import { decodeQ5_K } from "./formats/q5-k.ts";
+import { decodeQ6_K } from "./formats/q6-k.ts";
 import { decodeQ8_0, encodeQ8_0 } from "./formats/q8-0.ts";
 
 /** ggml's quantised formats: so many consecutive elements of a row make a block of so many bytes (`ggml-common.h`). */
@@ -39,8 +52,29 @@ export const BLOCK_FORMATS = {
 export type BlockFormat = keyof typeof BLOCK_FORMATS;
 export type Format = Dtype | BlockFormat;
 
+type Decoder = (bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number) => void;
+
+/** Block formats that the engine computes with, in the order of `Format` in native/src/format.h. */
+const DECODERS = {
+  q8_0: decodeQ8_0,
+  q4_0: decodeQ4_0,
+  q4_1: decodeQ4_1,
+  q5_0: decodeQ5_0,
+  q5_1: decodeQ5_1,
+  q2_k: decodeQ2_K,
+  q3_k: decodeQ3_K,
+  q4_k: decodeQ4_K,
+  q5_k: decodeQ5_K,
+  q6_k: decodeQ6_K,
+  iq4_nl: decodeIQ4_NL,
+  iq4_xs: decodeIQ4_XS,
+  mxfp4: decodeMXFP4,
+} as const satisfies Partial<Record<BlockFormat, Decoder>>;
+
+type DecodedFormat = keyof typeof DECODERS;
+
 /** The formats that the engine computes with. */
-export const COMPUTE_FORMATS = [...COMPUTE_DTYPES, "q8_0"] as const satisfies readonly Format[];
+export const COMPUTE_FORMATS = [...COMPUTE_DTYPES, ...(Object.keys(DECODERS) as DecodedFormat[])] as const;
 export type ComputeFormat = (typeof COMPUTE_FORMATS)[number];
 
 export function isComputeFormat(format: Format): format is ComputeFormat {
@@ -70,25 +104,35 @@ export function tensorSizeBytes(shape: readonly number[], format: Format): numbe
   return product;
 }
 
-/** Decodes whole rows into `out` from element `at` on; every value is exact in float32. */
+/** Decodes whole rows into `out` from element `at` on; every value is one of float32. */
 export function decodeRows(format: ComputeFormat, bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number): void {
-  if (format === "q8_0") decodeQ8_0(bytes, out, at);
+  if (isBlockFormat(format)) DECODERS[format](bytes, out, at);
   else decodeFloats(format, bytes, out, at);
 }
+
+type Encoder = (values: Float32Array, path: string) => Uint8Array<ArrayBuffer>;
+
+/** The formats that numbers can be rounded to. */
+const ENCODERS: Partial<Record<ComputeFormat, Encoder>> = {
+  f32: (values) => new Uint8Array(values.slice().buffer),
+  f16: (values) => new Uint8Array(Float16Array.from(values).buffer),
+  bf16: (values) => new Uint8Array(bfloat16Of(values).buffer),
+  q4_0: encodeQ4_0,
+  q8_0: encodeQ8_0,
+};
 
 /**
  * The bytes of whole rows, rounded to the nearest value that the format can hold, as ggml does it; `path` names them in
  * errors.
+ * @throws RequestError where golgi only reads the format.
  */
 export function encodeRows(format: ComputeFormat, values: Float32Array, path: string): Uint8Array<ArrayBuffer> {
-  switch (format) {
-    case "f32":
-      return new Uint8Array(values.slice().buffer);
-    case "f16":
-      return new Uint8Array(Float16Array.from(values).buffer);
-    case "bf16":
-      return new Uint8Array(bfloat16Of(values).buffer);
-    case "q8_0":
-      return encodeQ8_0(values, path);
-  }
+  const encode = ENCODERS[format];
+  if (encode !== undefined) return encode(values, path);
+  throw new RequestError("request.option", {
+    path,
+    expected: `numbers can be stored as ${Object.keys(ENCODERS).join(", ")}`,
+    got: format,
+    remedy: "Other formats are only read.",
+  });
 }

@@ -121,9 +121,10 @@ function computeFormat(path: string, { dtype, shape }: StoredTensor): ComputeFor
     path,
     expected: `${shape.length > 1 ? "weights" : "vectors"} must be ${taken.join(", ")}`,
     got: dtype,
-    remedy: isQuantised
-      ? `${dtype.toUpperCase()} is not supported yet: take the model in Q8_0, BF16 or F16.`
-      : "Convert the checkpoint to one of these types.",
+    remedy:
+      isQuantised && !isComputeFormat(dtype)
+        ? `${dtype.toUpperCase()} is not supported yet: take the model in another format, such as Q4_K_M or Q8_0.`
+        : "Convert the checkpoint to one of these types.",
   });
 }
 

@@ -1,4 +1,5 @@
-// The formats of weights, each a struct of static functions over the bytes of one row, so that kernels are written once:
+// The formats of weights. Those with kernels of their own are structs of static functions over the bytes of one row, so
+// that kernels are written once; the others are `Blocks`, which share one kernel (blocks.h):
 //
 //   block  block_bytes     elements that are decoded together, and their bytes
 //   bytes(n)               that n elements from the beginning of a row take; n is a multiple of 32
@@ -14,16 +15,45 @@
 
 #include "../kernel.h"
 #include "bf16.h"
+#include "blocks.h"
 #include "f16.h"
 #include "f32.h"
+#include "iq4_nl.h"
+#include "iq4_xs.h"
+#include "mxfp4.h"
+#include "q2_k.h"
+#include "q3_k.h"
+#include "q4_0.h"
+#include "q4_1.h"
+#include "q4_k.h"
+#include "q5_0.h"
+#include "q5_1.h"
+#include "q5_k.h"
+#include "q6_k.h"
 #include "q8_0.h"
 
 namespace golgi::GOLGI_ISA {
 
-/// The largest `block` of any format.
-constexpr int64_t max_block = 32;
+/// Of a format without kernels of its own; those that have some are not asked for.
+inline Blocks blocks_of(Format format) {
+  switch (format) {
+    case Format::q4_0: return blocks<Q4_0>();
+    case Format::q4_1: return blocks<Q4_1>();
+    case Format::q5_0: return blocks<Q5_0>();
+    case Format::q5_1: return blocks<Q5_1>();
+    case Format::q2_k: return blocks<Q2_K>();
+    case Format::q3_k: return blocks<Q3_K>();
+    case Format::q4_k: return blocks<Q4_K>();
+    case Format::q5_k: return blocks<Q5_K>();
+    case Format::q6_k: return blocks<Q6_K>();
+    case Format::iq4_nl: return blocks<IQ4_NL>();
+    case Format::iq4_xs: return blocks<IQ4_XS>();
+    case Format::mxfp4: return blocks<MXFP4>();
+    default: return {};
+  }
+}
 
-/// Calls `f` with a value of the format's struct, whose type is what matters.
+/// Calls `f` with the format's struct, whose type is what matters, or with its `Blocks`.
 template <class F>
 inline void with_format(Format format, const F& f) {
   switch (format) {
@@ -31,15 +61,19 @@ inline void with_format(Format format, const F& f) {
     case Format::f16: return f(F16{});
     case Format::bf16: return f(BF16{});
     case Format::q8_0: return f(Q8_0{});
+    default: return f(blocks_of(format));
   }
 }
 
-/// Elements [begin, end) of a row into out[0 ..]; begin is a multiple of the format's block.
+/// Elements [0, n) of a row, which are all of it.
 template <class F>
-inline void decode(const uint8_t* row, int64_t begin, int64_t end, float* out) {
-  int64_t i = begin;
-  for (; i + Floats::lanes <= end; i += Floats::lanes) F::load(row, i).store(out + i - begin);
-  if (i < end) F::load(row, i, end - i).store(out + i - begin, end - i);
+inline void decode_row(F, const uint8_t* row, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + Floats::lanes <= n; i += Floats::lanes) F::load(row, i).store(out + i);
+  if (i < n) F::load(row, i, n - i).store(out + i, n - i);
+}
+inline void decode_row(Blocks format, const uint8_t* row, int64_t n, float* out) {
+  format.decode(row, n / format.block, out);
 }
 
 }  // namespace golgi::GOLGI_ISA

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "../../../native/src/formats/format.h"
 #include "../../../native/src/isa.h"
@@ -14,6 +15,9 @@
 
 namespace golgi::GOLGI_ISA {
 
+/// Up to so many rows of activations, dot products beat the cost of transposing the weights.
+constexpr int64_t max_dot_rows = 12;
+/// So many of them at a time.
 constexpr int64_t max_dot_columns = 4;
 
 /// Sums of products of `n_rows` weight rows with `n_columns` rows of activations.
@@ -103,25 +107,37 @@ inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t
   for (; row < end; row++) store_dots<F, 1, n_columns>(a, reader, row, column);
 }
 
-template <class F>
-void dot_matmul(const MatmulArgs& a, Context& context) {
+/// Calls `work(begin, end)` for chunks of the outputs, whose weight rows have `row_bytes`.
+template <class Work>
+void for_outputs(const MatmulArgs& a, int64_t row_bytes, Context& context, const Work& work) {
   // Every chunk begins with a pause until memory answers, so chunks are as long as sharing out evenly allows.
-  const int64_t row_bytes = std::max<int64_t>(1, F::bytes(a.n_k));
   const int64_t chunk_bytes = std::clamp<int64_t>(a.n_n * row_bytes / 64, 65536, 262144);
   // Whole cache lines of outputs.
   const int64_t rows_per_chunk = (chunk_bytes / row_bytes + 15) / 16 * 16;
   context.parallel((a.n_n + rows_per_chunk - 1) / rows_per_chunk, [&](int64_t chunk, int) {
     const int64_t begin = chunk * rows_per_chunk;
-    const int64_t end = std::min(a.n_n, begin + rows_per_chunk);
-    // After the first columns the chunk's weights lie in the second-level cache.
-    for (int64_t column = 0; column < a.n_rest; column += max_dot_columns) {
-      switch (std::min(max_dot_columns, a.n_rest - column)) {
-        case 1: dot_columns<F, 1>(a, begin, end, column); break;
-        case 2: dot_columns<F, 2>(a, begin, end, column); break;
-        case 3: dot_columns<F, 3>(a, begin, end, column); break;
-        default: dot_columns<F, 4>(a, begin, end, column);
-      }
+    work(begin, std::min(a.n_n, begin + rows_per_chunk));
+  });
+}
+
+/// Calls `work(column, n_columns)` for groups of the rows of activations, with a constant as their number.
+template <class Work>
+inline void for_columns(int64_t n, const Work& work) {
+  for (int64_t column = 0; column < n; column += max_dot_columns) {
+    switch (std::min(max_dot_columns, n - column)) {
+      case 1: work(column, std::integral_constant<int, 1>{}); break;
+      case 2: work(column, std::integral_constant<int, 2>{}); break;
+      case 3: work(column, std::integral_constant<int, 3>{}); break;
+      default: work(column, std::integral_constant<int, 4>{});
     }
+  }
+}
+
+template <class F>
+void dot_matmul(F, const MatmulArgs& a, Context& context) {
+  for_outputs(a, std::max<int64_t>(1, F::bytes(a.n_k)), context, [&](int64_t begin, int64_t end) {
+    // After the first columns the chunk's weights lie in the second-level cache.
+    for_columns(a.n_rest, [&](int64_t column, auto n_columns) { dot_columns<F, n_columns>(a, begin, end, column); });
   });
 }
 

@@ -18,28 +18,61 @@ namespace golgi::GOLGI_ISA {
 constexpr int panel_vectors = Floats::registers >= 32 ? 4 : 2;
 constexpr int tile_columns = Floats::registers >= 16 ? 6 : 4;
 constexpr int64_t panel_rows = panel_vectors * Floats::lanes;
-constexpr int64_t panel_depth = Floats::lanes >= 16 ? 128 : 256;
+constexpr int64_t least_panel_depth = Floats::lanes >= 16 ? 128 : 256;
 
-/// Elements [begin, end) of `n_rows` weight rows into panel [end - begin, panel_rows]; rows beyond n_rows are 0.
+/// Columns of one panel: whole blocks, though with 16 lanes those of 256 take it beyond the first-level cache.
+constexpr int64_t panel_depth(int64_t block) { return std::max(least_panel_depth, block); }
+
+/// Elements [begin, end) of up to `lanes` weight rows into as many rows of panel [end - begin, panel_rows]; rows beyond
+/// n_rows are 0.
 template <class F>
-inline void pack_panel(const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end, float* panel) {
+inline void pack_rows(const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end, float* panel) {
   Floats square[Floats::lanes];
+  for (int64_t i = begin; i < end; i += Floats::lanes) {
+    const int64_t n = std::min(Floats::lanes, end - i);
+    for (int64_t r = 0; r < Floats::lanes; r++) {
+      if (r >= n_rows) square[r] = Floats::zero();
+      else if (n == Floats::lanes) square[r] = F::load(rows[r], i);
+      else square[r] = F::load(rows[r], i, n);
+    }
+    transpose(square);
+    for (int64_t c = 0; c < n; c++) square[c].store(panel + (i - begin + c) * panel_rows);
+  }
+}
+
+/// What the next panel of these rows needs arrives while this one is multiplied.
+template <class F>
+inline void prefetch_next(F format, const uint8_t* const* rows, int64_t n_rows, int64_t end) {
+  for (int64_t r = 0; r < n_rows; r++) {
+    const uint8_t* next = rows[r] + format.bytes(end);
+    for (int64_t b = 0; b < format.bytes(panel_depth(format.block)); b += 64) prefetch_far(next + b);
+  }
+}
+
+/// Elements [begin, end) of `n_rows` weight rows, of which `begin` begins a block, into panel [end - begin, panel_rows];
+/// rows beyond n_rows are 0.
+template <class F>
+inline void pack_panel(F format, const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end,
+                       float* panel) {
   for (int64_t first = 0; first < panel_rows; first += Floats::lanes) {
-    // What the next panel of these rows needs arrives while this one is multiplied.
-    for (int64_t r = first; r < std::min(first + Floats::lanes, n_rows); r++) {
-      const uint8_t* next = rows[r] + F::bytes(end);
-      for (int64_t b = 0; b < F::bytes(panel_depth); b += 64) prefetch_far(next + b);
+    const int64_t n = std::clamp<int64_t>(n_rows - first, 0, Floats::lanes);
+    prefetch_next(format, rows + first, n, end);
+    pack_rows<F>(rows + first, n, begin, end, panel + first);
+  }
+}
+inline void pack_panel(Blocks format, const uint8_t* const* rows, int64_t n_rows, int64_t begin, int64_t end,
+                       float* panel) {
+  alignas(64) float decoded[Floats::lanes][panel_depth(max_block)];
+  const uint8_t* decoded_rows[Floats::lanes];
+  for (int64_t first = 0; first < panel_rows; first += Floats::lanes) {
+    const int64_t n = std::clamp<int64_t>(n_rows - first, 0, Floats::lanes);
+    prefetch_next(format, rows + first, n, end);
+    for (int64_t r = 0; r < n; r++) {
+      const int64_t n_blocks = (end - begin + format.block - 1) / format.block;
+      format.decode(rows[first + r] + format.bytes(begin), n_blocks, decoded[r]);
+      decoded_rows[r] = reinterpret_cast<const uint8_t*>(decoded[r]);
     }
-    for (int64_t i = begin; i < end; i += Floats::lanes) {
-      const int64_t n = std::min(Floats::lanes, end - i);
-      for (int64_t r = 0; r < Floats::lanes; r++) {
-        if (first + r >= n_rows) square[r] = Floats::zero();
-        else if (n == Floats::lanes) square[r] = F::load(rows[first + r], i);
-        else square[r] = F::load(rows[first + r], i, n);
-      }
-      transpose(square);
-      for (int64_t c = 0; c < n; c++) square[c].store(panel + (i - begin + c) * panel_rows + first);
-    }
+    pack_rows<F32>(decoded_rows, n, 0, end - begin, panel + first);
   }
 }
 
@@ -94,13 +127,14 @@ struct PanelChunk {
 
   /// sums = elements [begin, end) of the weight rows · rows of x, whose first element belongs to `begin`.
   template <class F>
-  void multiply(int64_t begin, int64_t end, const float* x, int64_t x_stride) const {
-    for (int64_t k = begin; k < end; k += panel_depth) {
-      const int64_t stop = std::min(end, k + panel_depth);
-      const int64_t start = k / F::block * F::block;
-      pack_panel<F>(rows, n_rows, start, stop, panel);
+  void multiply(F format, int64_t begin, int64_t end, const float* x, int64_t x_stride) const {
+    for (int64_t k = begin; k < end;) {
+      const int64_t start = k / format.block * format.block;
+      const int64_t stop = std::min(end, start + panel_depth(format.block));
+      pack_panel(format, rows, n_rows, start, stop, panel);
       multiply_panel(n_columns, panel + (k - start) * panel_rows, stop - k, x + first_column * x_stride + k - begin,
                      x_stride, sums, k > begin);
+      k = stop;
     }
   }
 
@@ -120,7 +154,7 @@ struct PanelChunk {
 /// Calls `work(chunk)` for panels of `w` times blocks of `n_columns` rows of activations.
 template <class Work>
 void for_panels(const Weight& w, int64_t n_outputs, int64_t n_columns, Context& context, const Work& work) {
-  constexpr int64_t panel_size = (panel_depth + max_block) * panel_rows;
+  constexpr int64_t panel_size = panel_depth(max_block) * panel_rows;
   const int64_t n_panels = (n_outputs + panel_rows - 1) / panel_rows;
   // The sums of a block stay in the second-level cache; smaller ones where panels alone are few to share out, as long
   // as their packing still pays.

@@ -2,8 +2,8 @@
  * Q8_0 of ggml: 32 consecutive elements of a row share a scale d; a block is d in f16 and 32 signed bytes q, 34 bytes in
  * all, and an element is d · q. Layout and rounding: `block_q8_0`, `quantize_row_q8_0_ref` in ggml.
  */
-import { RequestError } from "../../errors.ts";
 import type { FloatArray } from "../dtype.ts";
+import { outOfRange } from "./out-of-range.ts";
 
 const BLOCK_ELEMENTS = 32;
 const BLOCK_SIZE_BYTES = 34;
@@ -35,7 +35,9 @@ export function encodeQ8_0(values: Float32Array, path: string): Uint8Array<Array
     const scale = Math.fround(largest / 127);
     const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
     view.setFloat16(to, scale, true);
-    if (!Number.isFinite(view.getFloat16(to, true))) throw outOfRange(`${path}, from element ${from} on`, largest);
+    if (!Number.isFinite(view.getFloat16(to, true))) {
+      throw outOfRange(`${path}, from element ${from} on`, "Q8_0 holds numbers up to 127 · 65504", largest);
+    }
     for (let i = 0; i < BLOCK_ELEMENTS; i++) {
       bytes[to + 2 + i] = roundHalfAway(Math.fround(values[from + i] * inverse));
     }
@@ -53,13 +55,4 @@ function largestMagnitude(values: Float32Array, from: number): number {
 /** C's roundf, which Math.round is not: that one takes -2.5 to -2. */
 function roundHalfAway(value: number): number {
   return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
-}
-
-function outOfRange(path: string, largest: number): RequestError {
-  return new RequestError("request.option", {
-    path,
-    expected: "Q8_0 holds numbers up to 127 · 65504",
-    got: `${largest}`,
-    remedy: "Store this tensor as f32, or look for what made its values so large.",
-  });
 }
