@@ -1,5 +1,6 @@
+import { type BigIntStats, statSync } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { CheckpointError, type Folder, type Source } from "../src/index.ts";
 
 /** The most that one system call is asked for; above 2 GiB they refuse. */
@@ -43,7 +44,7 @@ async function openIfPresent(path: string): Promise<Source | undefined> {
       throw missing(path, "it must be a regular file", "something else, such as a folder", "Give the path of a file.");
     }
     handle = await open(path, "r");
-    return new FileSource(path, handle, (await handle.stat()).size);
+    return new FileSource(path, handle, await handle.stat({ bigint: true }));
   } catch (error) {
     await handle?.close();
     if (error instanceof CheckpointError) throw error;
@@ -57,13 +58,15 @@ class FileSource implements Source {
   readonly filePath: string;
   readonly sizeBytes: number;
   readonly #handle: FileHandle;
+  readonly #opened: BigIntStats;
   #closing: Promise<void> | undefined;
 
-  constructor(name: string, handle: FileHandle, sizeBytes: number) {
+  constructor(name: string, handle: FileHandle, opened: BigIntStats) {
     this.name = name;
-    this.filePath = name;
-    this.sizeBytes = sizeBytes;
+    this.filePath = resolve(name);
+    this.sizeBytes = Number(opened.size);
     this.#handle = handle;
+    this.#opened = opened;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -74,10 +77,25 @@ class FileSource implements Source {
     const bytes = new Uint8Array(length);
     for (let nRead = 0; nRead < length; ) {
       const n = await this.#readSome(bytes, nRead, offset + nRead);
-      if (n === 0) throw truncated(this.name, offset, length, `its end at byte ${offset + nRead}`);
+      if (n === 0) {
+        this.checkUnchanged();
+        throw truncated(this.name, offset, length, `its end at byte ${offset + nRead}`);
+      }
       nRead += n;
     }
+    this.checkUnchanged();
     return bytes;
+  }
+
+  checkUnchanged(): void {
+    const change = changeOf(this.#opened, statsNow(this.filePath));
+    if (change === undefined) return;
+    throw new CheckpointError("checkpoint.changed", {
+      path: this.name,
+      expected: "a file must stay as it is while it is open",
+      got: change,
+      remedy: "Open it again.",
+    });
   }
 
   close(): Promise<void> {
@@ -101,6 +119,22 @@ class FileSource implements Source {
   }
 }
 
+function statsNow(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw unreadable(path, "the file must be readable", error);
+  }
+}
+
+/** What another look at a file's name found, where that is not the file as it was opened. */
+function changeOf(opened: BigIntStats, now: BigIntStats | undefined): string | undefined {
+  if (now === undefined) return "no file of its name any more";
+  if (now.ino !== opened.ino || now.dev !== opened.dev) return "another file in its place";
+  if (now.size !== opened.size) return `${now.size} bytes instead of ${opened.size}`;
+  return now.mtimeNs === opened.mtimeNs ? undefined : "one that was written to since";
+}
+
 function checkPlainName(folder: string, name: string): void {
   const isPlain = name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name) && name === basename(name);
   if (isPlain) return;
@@ -120,6 +154,6 @@ function unreadable(path: string, expected: string, cause: unknown): CheckpointE
 
 function truncated(path: string, offset: number, length: number, got: string): CheckpointError {
   const expected = `bytes ${offset} to ${offset + length} must lie inside the file`;
-  const remedy = "The file is shorter than it says, or has shrunk since it was opened: download it again.";
+  const remedy = "The file is shorter than it says: download it again.";
   return new CheckpointError("checkpoint.truncated", { path, expected, got, remedy });
 }

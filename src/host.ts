@@ -15,6 +15,11 @@ export interface Source {
    * Rejects with a CheckpointError (`checkpoint.truncated`) where the source ends earlier.
    */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Throws a CheckpointError (`checkpoint.changed`) where the bytes, or the file at `filePath`, are not those that were
+   * opened. As far as the platform can tell, and at little cost: it is asked before each step. Absent where bytes never change.
+   */
+  checkUnchanged?(): void;
   close(): Promise<void>;
 }
 
@@ -31,6 +36,8 @@ export interface Folder {
 export interface Host {
   /** Milliseconds that only ever grow, for durations. */
   nowMs(): number;
+  /** The local time, for chat templates that print the date; they are refused where the platform does not tell. */
+  localTime?(): Date;
   /** Lets other tasks of the platform's event loop run. */
   pause(): Promise<void>;
 }

@@ -81,9 +81,8 @@ export class MemoryFolder implements Folder {
   }
 
   async open(fileName: string): Promise<MemorySource | undefined> {
-    const bytes = this.#files[fileName];
-    if (bytes === undefined) return undefined;
-    const source = new MemorySource(`folder/${fileName}`, bytes);
+    if (!Object.hasOwn(this.#files, fileName)) return undefined;
+    const source = new MemorySource(`folder/${fileName}`, this.#files[fileName]);
     this.opened.push(source);
     return source;
   }

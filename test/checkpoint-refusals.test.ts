@@ -66,6 +66,12 @@ const CASES: readonly [name: string, bytes: Uint8Array, code: ErrorCode, message
   ["a number with a leading zero", field('"U8"', "[04]", "[0,4]"), "checkpoint.header", 'a , or ] here; got "4]'],
   ["a number that JSON does not have", field('"U8"', "[NaN]", "[0,4]"), "checkpoint.header", 'a value here; got "NaN]'],
   ["lists nested very deep", tensor(deep), "checkpoint.header", "the JSON must be nested at most 64 deep"],
+  [
+    "more objects than memory should hold",
+    safetensors(`{"w":[${"{},".repeat(2 ** 21)}{}]}`),
+    "checkpoint.header",
+    "the JSON must hold at most 2097152 values",
+  ],
   ["a header that is a list", safetensors("[]"), "checkpoint.header", 'begin with {; got "[]"'],
   ["a header that is null", safetensors("null"), "checkpoint.header", "must be an object"],
 

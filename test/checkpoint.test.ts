@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -185,6 +185,13 @@ describe("a folder", () => {
     ["a Windows path", index({ a: "..\\one" }), shards, "checkpoint.header", "plain name of a file beside the index"],
     ["a drive", index({ a: "C:one" }), shards, "checkpoint.header", 'got "C:one"'],
     ["an empty name", index({ a: "" }), shards, "checkpoint.header", 'got ""'],
+    [
+      "its own name",
+      index({ a: "model.safetensors.index.json" }),
+      {},
+      "checkpoint.header",
+      "Is it a safetensors file?",
+    ],
     ["a missing shard", index({ a: "one.safetensors", b: "3" }), shards, "checkpoint.missing", 'must hold "3"'],
     [
       "a damaged shard",
@@ -230,6 +237,12 @@ describe("a folder", () => {
   });
 });
 
+/** The same bytes again, at a time that the clock of a file system can tell from now. */
+async function writeLater(path: string): Promise<void> {
+  await writeFile(path, OFFICIAL_FILE);
+  await utimes(path, new Date(), new Date(Date.now() + 5000));
+}
+
 describe("files on disk", () => {
   let root = "";
   const inRoot = (name: string) => join(root, name);
@@ -239,6 +252,9 @@ describe("files on disk", () => {
     await mkdir(inRoot("folder"));
     await symlink("model.safetensors", inRoot("link"));
     await symlink("nowhere", inRoot("dangling"));
+    await mkdir(inRoot("loops"));
+    await symlink("loop", inRoot("loops/loop"));
+    await symlink("/dev/zero", inRoot("loops/zero"));
   });
   afterAll(() => rm(root, { recursive: true }));
 
@@ -284,13 +300,47 @@ describe("files on disk", () => {
     await source.close();
   });
 
-  test("that shrink after opening give checkpoint.truncated", async () => {
-    await writeFile(inRoot("shrinks"), OFFICIAL_FILE);
-    const checkpoint = await openSafetensorsFile(await openFile(inRoot("shrinks")));
-    await truncate(inRoot("shrinks"), OFFICIAL_FILE.length - 1);
-    const last = [...checkpoint.tensors.values()].at(-1)!;
-    const refusal = { code: "checkpoint.truncated", message: expect.stringContaining("has shrunk") };
-    await expect(checkpoint.read(last)).rejects.toMatchObject(refusal);
+  test.for<[string, (path: string) => Promise<unknown>, string]>([
+    [
+      "are cut short",
+      (path) => truncate(path, OFFICIAL_FILE.length - 1),
+      `got ${OFFICIAL_FILE.length - 1} bytes instead of`,
+    ],
+    ["grow", (path) => appendFile(path, "x"), `got ${OFFICIAL_FILE.length + 1} bytes instead of`],
+    ["are written to", (path) => writeLater(path), "got one that was written to since"],
+    ["are replaced", (path) => rename(`${path}.other`, path), "got another file in its place. Open it again."],
+    ["are deleted", (path) => rm(path), "got no file of its name any more"],
+  ])("that %s after opening give checkpoint.changed, whatever is read of them", async ([, change, message]) => {
+    const path = inRoot("changing");
+    await writeFile(path, OFFICIAL_FILE);
+    await writeFile(`${path}.other`, OFFICIAL_FILE);
+    const checkpoint = await openSafetensorsFile(await openFile(path));
+    expect(() => checkpoint.checkUnchanged()).not.toThrow();
+    await change(path);
+    const refusal = { code: "checkpoint.changed", message: expect.stringContaining(message) };
+    for (const tensor of checkpoint.tensors.values())
+      await expect(checkpoint.read(tensor)).rejects.toMatchObject(refusal);
+    expect(() => checkpoint.checkUnchanged()).toThrow(expect.objectContaining(refusal));
+    await checkpoint.close();
+  });
+
+  test("may lie behind links that leave the folder, as those of a download cache do, and be named by an index", async () => {
+    await mkdir(inRoot("cache/blobs"), { recursive: true });
+    await mkdir(inRoot("cache/snapshots/main"), { recursive: true });
+    const snapshot = (name: string) => inRoot(`cache/snapshots/main/${name}`);
+    const header = `{${entry("a", "U8", [2], 0, 2)}}`;
+    for (const [name, bytes] of [
+      ["a.safetensors", safetensors(header, 2)],
+      ["model.safetensors.index.json", index({ a: "a.safetensors" })],
+    ] as const) {
+      await writeFile(inRoot(`cache/blobs/${name.length}`), bytes);
+      await symlink(`../../blobs/${name.length}`, snapshot(name));
+    }
+    const checkpoint = await openSafetensors(await openFolder(snapshot("")));
+    expect(await checkpoint.read(checkpoint.tensors.get("a")!)).toEqual(Uint8Array.of(1, 2));
+    await rm(snapshot("a.safetensors"));
+    await symlink(inRoot("model.safetensors"), snapshot("a.safetensors"));
+    expect(() => checkpoint.checkUnchanged()).toThrow(/got another file in its place/);
     await checkpoint.close();
   });
 
@@ -308,6 +358,8 @@ describe("files on disk", () => {
     ["a device for a file", () => openFile("/dev/zero"), "it must be a regular file"],
     ["a missing folder", () => openFolder(inRoot("absent")), "the folder must exist and be readable; got ENOENT."],
     ["a file for a folder", () => openFolder(inRoot("model.safetensors")), "it must be a folder; got a file. Give"],
+    ["a link to itself", async () => (await openFolder(inRoot("loops"))).open("loop"), "must be readable; got ELOOP"],
+    ["a link to a device", async () => (await openFolder(inRoot("loops"))).open("zero"), "it must be a regular file"],
     ["a folder inside a folder", async () => (await openFolder(root)).open("folder"), "it must be a regular file"],
   ])("are refused where there is %s", async ([, open, message]) => {
     const refusal = { code: "checkpoint.missing", message: expect.stringContaining(message) };

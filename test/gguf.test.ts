@@ -7,12 +7,14 @@ import { type GgufCheckpoint, openGguf } from "../src/checkpoint/gguf.ts";
 import { CheckpointError, type ErrorCode } from "../src/errors.ts";
 import { type ComputeFormat, decodeRows } from "../src/tensor/format.ts";
 import { numel } from "../src/tensor/shape.ts";
-import { concat, MemorySource } from "./checkpoint-files.ts";
+import { concat, MemoryFolder, MemorySource } from "./checkpoint-files.ts";
 import { fixture } from "./support/fixtures.ts";
 import { ggufFile, TENSOR, tensor, text, u8, u32, u64, VALUE, value } from "./support/gguf-files.ts";
 
 const officialBytes = new Uint8Array(readFileSync(fixture("gguf/tensors.gguf")));
-const official = () => openGguf(new MemorySource("tensors.gguf", officialBytes));
+const folderOf = (bytes: Uint8Array) => new MemoryFolder({ "model.gguf": bytes });
+const openBytes = (bytes: Uint8Array) => openGguf(folderOf(bytes), "model.gguf");
+const official = () => openBytes(officialBytes);
 
 async function decoded(checkpoint: GgufCheckpoint, name: string): Promise<Float32Array> {
   const stored = checkpoint.tensors.get(name)!;
@@ -73,12 +75,10 @@ describe("a file that PyPI's gguf wrote", () => {
 });
 
 describe("openGguf", () => {
-  const open = (bytes: Uint8Array) => openGguf(new MemorySource("model.gguf", bytes));
-
   it("reads version 2 and an alignment of the file's own", async () => {
     const values = [value("general.alignment", VALUE.u32, u32(64))];
     const tensors = [tensor("b", [2, 1], TENSOR.f32, 64), tensor("a", [2], TENSOR.f32, 0)];
-    const checkpoint = await open(ggufFile({ version: 2, values, tensors, alignment: 64, nDataBytes: 72 }));
+    const checkpoint = await openBytes(ggufFile({ version: 2, values, tensors, alignment: 64, nDataBytes: 72 }));
     expect([...checkpoint.tensors.keys()]).toEqual(["a", "b"]);
     const b = checkpoint.tensors.get("b")!;
     expect(b.offset % 64).toBe(0);
@@ -89,20 +89,26 @@ describe("openGguf", () => {
     const words = Array.from({ length: 100_000 }, (_, i) => `token ${i}`);
     const array = concat(u32(VALUE.string), u64(words.length), ...words.map(text));
     const file = ggufFile({ values: [value("tokens", VALUE.array, array)], nDataBytes: 3_000_000 });
-    const source = new MemorySource("model.gguf", file);
-    const { values } = await openGguf(source);
+    const folder = folderOf(file);
+    const { values } = await openGguf(folder, "model.gguf");
     expect(values.get("tokens")?.value).toEqual(words);
-    expect(source.nBytesRead).toBeLessThan(2 * (file.length - 3_000_000) + 2 ** 20);
+    expect(folder.opened[0]?.nBytesRead).toBeLessThan(2 * (file.length - 3_000_000) + 2 ** 20);
+  });
+
+  it("reads a tensor of no elements, as ggml does", async () => {
+    const tensors = [tensor("none", [0, 3], TENSOR.f32, 0), tensor("one", [1], TENSOR.f32, 0)];
+    const checkpoint = await openBytes(ggufFile({ tensors, nDataBytes: 4 }));
+    const none = checkpoint.tensors.get("none")!;
+    expect(none.shape).toEqual([3, 0]);
+    expect(await checkpoint.read(none)).toEqual(u8());
+    expect(await checkpoint.readRows(none, 1, 2)).toEqual(u8());
   });
 
   it("reads text that is not UTF-8 as what it is, where it is", async () => {
-    const { values } = await open(ggufFile({ values: [value("k", VALUE.string, concat(u64(2), u8(0xff, 0x61)))] }));
+    const { values } = await openBytes(
+      ggufFile({ values: [value("k", VALUE.string, concat(u64(2), u8(0xff, 0x61)))] }),
+    );
     expect(values.get("k")?.value).toBe("\uFFFDa");
-  });
-
-  it("refuses one part of a split model", async () => {
-    const values = [value("split.count", VALUE.u8, u8(3))];
-    await expect(open(ggufFile({ values }))).rejects.toThrow(/must be in one GGUF file; got one of 3 parts/);
   });
 
   it("refuses a header that only a huge file could hold, without reading it", async () => {
@@ -110,7 +116,9 @@ describe("openGguf", () => {
     const file = ggufFile({ values, nDataBytes: 2 ** 19 });
     const source = new MemorySource("model.gguf", file);
     Object.defineProperty(source, "sizeBytes", { value: 2 ** 41 });
-    await expect(openGguf(source)).rejects.toThrow(/the header must be at most 268435456 bytes; got "k" of 8589934592/);
+    const folder = { name: "folder", list: async () => ["model.gguf"], open: async () => source };
+    const refusal = /the header must be at most 134217728 bytes; got "k" of 8589934592/;
+    await expect(openGguf(folder, "model.gguf")).rejects.toThrow(refusal);
     expect(source.nBytesRead).toBeLessThan(file.length);
   });
 });
@@ -135,6 +143,12 @@ const REFUSALS: readonly [name: string, bytes: Uint8Array, code: ErrorCode, mess
     ggufFile({ nTensors: 2n ** 60n }),
     "checkpoint.header",
     "must be below 2^53; got 1152921504606846976",
+  ],
+  [
+    "65537 tensors",
+    ggufFile({ nTensors: 65_537, nDataBytes: 2 ** 21 }),
+    "checkpoint.header",
+    "the list of tensors must be at most 65536 long; got 65537.",
   ],
   ["10^9 tensors", ggufFile({ nTensors: 1e9 }), "checkpoint.truncated", "the list of tensors must end inside the file"],
   ["10^9 values", ggufFile({ nValues: 1e9 }), "checkpoint.truncated", "the metadata must end inside the file"],
@@ -172,9 +186,37 @@ const REFUSALS: readonly [name: string, bytes: Uint8Array, code: ErrorCode, mess
     "checkpoint.header",
     '"k": an array must not hold arrays, as in ggml; got an array of arrays.',
   ],
+  [
+    "a vocabulary of 5 million strings",
+    oneValue(VALUE.array, concat(u32(VALUE.string), u64(5e6), new Uint8Array(4e7))),
+    "checkpoint.header",
+    'a header must have at most 4194304 elements; got "k" of 5000000.',
+  ],
+  [
+    "5 million bools",
+    oneValue(VALUE.array, concat(u32(VALUE.bool), u64(5e6), new Uint8Array(5e6))),
+    "checkpoint.header",
+    'a header must have at most 4194304 elements; got "k" of 5000000.',
+  ],
   ["an alignment of 4", aligned(VALUE.u32, u32(4)), "checkpoint.header", "a power of two from 8 up, in u32; got 4 in"],
   ["an alignment of 48", aligned(VALUE.u32, u32(48)), "checkpoint.header", "got 48 in u32."],
   ["an alignment of another type", aligned(VALUE.u64, u64(32)), "checkpoint.header", "got 32 in u64."],
+  [
+    "an alignment of 2^31",
+    ggufFile({
+      values: [value("general.alignment", VALUE.u32, u32(2 ** 31))],
+      tensors: [tensor("t", [1], TENSOR.f32, 0)],
+      nDataBytes: 64,
+    }),
+    "checkpoint.truncated",
+    "4 bytes from byte 2147483648 on in a file of",
+  ],
+  [
+    "a tensor's name of 64 bytes",
+    oneTensor(tensor("t".repeat(64), [1], TENSOR.f32, 0)),
+    "checkpoint.header",
+    "a tensor's name must be at most 63 long; got 64.",
+  ],
   [
     "a tensor of 5 axes",
     oneTensor(tensor("t", [1, 1, 1, 1, 1], TENSOR.f32, 0)),
@@ -219,6 +261,24 @@ const REFUSALS: readonly [name: string, bytes: Uint8Array, code: ErrorCode, mess
     "must be below 2^53; got 9007199254740992.",
   ],
   [
+    "an offset of 2^63",
+    oneTensor(tensor("t", [1], TENSOR.f32, 2n ** 63n)),
+    "checkpoint.header",
+    "must be below 2^53; got 9223372036854775808.",
+  ],
+  [
+    "a negative size",
+    oneTensor(tensor("t", [-1n & (2n ** 64n - 1n)], TENSOR.f32, 0)),
+    "checkpoint.header",
+    "must be below 2^53; got 18446744073709551615.",
+  ],
+  [
+    "a product beyond 2^53 that a zero hides",
+    oneTensor(tensor("t", [0, 2 ** 32, 2 ** 32], TENSOR.f32, 0)),
+    "checkpoint.shape",
+    "must stay below 2^53 bytes",
+  ],
+  [
     "tensors that overlap",
     ggufFile({ tensors: [tensor("a", [9], TENSOR.f32, 0), tensor("b", [1], TENSOR.f32, 32)], nDataBytes: 64 }),
     "checkpoint.tensor",
@@ -234,18 +294,24 @@ const REFUSALS: readonly [name: string, bytes: Uint8Array, code: ErrorCode, mess
 
 describe("a damaged file", () => {
   it.each(REFUSALS)("is refused: %s", async (_, bytes, code, message) => {
-    const source = new MemorySource("model.gguf", bytes);
-    const error = await openGguf(source).catch((error) => error);
+    const folder = folderOf(bytes);
+    const error = await openGguf(folder, "model.gguf").catch((error) => error);
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.code).toBe(code);
     expect(error.message).toContain("model.gguf");
     expect(error.message).toContain(message);
-    expect(source.nCloses).toBe(1);
+    expect(folder.opened.map(({ nCloses }) => nCloses)).toEqual([1]);
+  });
+
+  it("is refused in few words where a key is 10^8 control characters", async () => {
+    const key = concat(u64(1e8), new Uint8Array(1e8).fill(1));
+    const refusal = /: "\\u0001[^ ]{70,80}: a bool must be 0 or 1; got 2/;
+    await expect(openBytes(ggufFile({ values: [concat(key, u32(VALUE.bool), u8(2))] }))).rejects.toThrow(refusal);
   });
 
   it("is refused wherever it is cut", async () => {
     for (let length = 0; length < officialBytes.length; length += length < 2000 ? 1 : 97) {
-      const cut = openGguf(new MemorySource("model.gguf", officialBytes.subarray(0, length)));
+      const cut = openBytes(officialBytes.subarray(0, length));
       await expect(cut, `${length} bytes`).rejects.toThrow(CheckpointError);
     }
   });
@@ -257,7 +323,7 @@ describe("a damaged file", () => {
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {
         const bytes = Uint8Array.from(officialBytes);
         for (const [at, byte] of changes) bytes[at] = byte;
-        const opened = await openGguf(new MemorySource("model.gguf", bytes)).catch((error) => error);
+        const opened = await openBytes(bytes).catch((error) => error);
         if (opened instanceof Error) expect(opened).toBeInstanceOf(CheckpointError);
         else for (const stored of opened.tensors.values()) await opened.read(stored);
       }),

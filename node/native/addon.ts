@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import { BackendError, CheckpointError } from "../../src/index.ts";
+import { BackendError, type Binding, CheckpointError } from "../../src/index.ts";
 
 /** The compiled engine, as native/src/addon.cpp exports it. A wrong argument throws TypeError or RangeError. */
 export interface NativeAddon {
@@ -39,7 +39,7 @@ export interface MappedFile {
   close(): void;
 }
 
-export type WeightFormat = "f32" | "f16" | "bf16" | "q8_0";
+export type WeightFormat = Binding["dtype"];
 export type KvType = "f32" | "f16";
 
 /** Rows of a weight that lie together in a file. Segments follow one another and cover all rows. */

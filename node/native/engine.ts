@@ -76,6 +76,8 @@ export class NativeEngine implements Engine {
   async run(program: NativeProgram, step: StepInputs, signal?: AbortSignal): Promise<Map<string, StepOutput>> {
     if (this.#closed) throw closedModelError();
     program.handle ??= await this.#load(program.lowered);
+    // The system ends a process that touches mapped bytes which a file has lost.
+    this.#model.checkpoint.checkUnchanged();
     const { lowered } = program;
     const memory = new OutputMemory(lowered.outputs.map(({ shape }) => concreteShape(shape, step)));
     const cancel = new Int32Array(1);
@@ -145,11 +147,24 @@ export class NativeEngine implements Engine {
   #bindMapped(binding: Binding): number {
     const { shape, dtype } = binding;
     const [nRows, nCols] = [shape[0], shape[1] ?? 1];
-    const path = this.#model.checkpoint.filePath(binding.tensor) as string;
-    const file = this.#files.get(path) ?? this.#addon.mapFile(path);
-    this.#files.set(path, file);
+    const file = this.#map(this.#model.checkpoint.filePath(binding.tensor) as string);
     const segments = rowSegments(binding).map((segment) => ({ file, ...segment }));
     return this.#engine.bindWeight(dtype, nRows, nCols, segments);
+  }
+
+  #map(path: string): MappedFile {
+    const known = this.#files.get(path);
+    if (known !== undefined) return known;
+    const file = this.#addon.mapFile(path);
+    try {
+      // The name may have come to stand for another file than the one whose header was read.
+      this.#model.checkpoint.checkUnchanged();
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#files.set(path, file);
+    return file;
   }
 
   async #bindCopy(binding: Binding): Promise<number> {

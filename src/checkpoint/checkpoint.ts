@@ -33,6 +33,8 @@ export interface Checkpoint {
   readRows(tensor: StoredTensor, fromRow: number, nRows: number): Promise<Uint8Array<ArrayBuffer>>;
   /** The file of this machine that holds a tensor's bytes, for backends that map it; undefined where there is none. */
   filePath(tensor: StoredTensor): string | undefined;
+  /** Throws a CheckpointError where one of the files is not what it was when it was opened. */
+  checkUnchanged(): void;
   close(): Promise<void>;
 }
 
@@ -69,6 +71,9 @@ export function checkpointOf(name: string, format: CheckpointFormat, files: read
       return read(tensor, fromRow * rowBytes, nRows * rowBytes);
     },
     filePath: ({ file }) => sources.get(file)?.filePath,
+    checkUnchanged: () => {
+      for (const source of sources.values()) source.checkUnchanged?.();
+    },
     close: () => closeAll(sources.values()),
   };
 }
@@ -95,7 +100,8 @@ function spell(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `[${value.slice(0, 40).map(spell).join(", ")}]`;
   if (typeof value === "object" && value !== null) return "an object";
-  return typeof value === "string" ? JSON.stringify(value) : `${value}`;
+  // Cut first: control characters take six each, and the longest names would become longer than a string can be.
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : `${value}`;
 }
 
 function rowSizeBytes(checkpoint: string, tensor: StoredTensor, fromRow: number, nRows: number): number {

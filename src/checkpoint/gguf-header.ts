@@ -20,10 +20,15 @@ export const ALIGNMENT_KEY = "general.alignment";
 export const DEFAULT_ALIGNMENT = 32;
 /** The most sizes of a tensor that ggml knows. */
 export const MAX_AXES = 4;
+/** ggml keeps names in 64 bytes, the last of them 0. */
+export const MAX_NAME_BYTES = 63;
 
 /** Bytes of the shortest entries: a key of one letter with a bool, and a tensor without a name and sizes. */
 const LEAST_VALUE_BYTES = 8 + 1 + 4 + 1;
 const LEAST_TENSOR_BYTES = 8 + 4 + 4 + 8;
+
+/** The most tensors, and keys of the metadata; models have some thousands, and some dozens. */
+export const MAX_ENTRIES = 2 ** 16;
 
 export interface GgufFile extends CheckpointFile {
   readonly values: GgufMetadata;
@@ -39,11 +44,11 @@ export async function readGgufHeader(file: string, source: Source): Promise<Gguf
 
 function readEntries(bytes: HeaderBytes) {
   checkVersion(bytes);
-  const nTensors = bytes.count(LEAST_TENSOR_BYTES, "the list of tensors");
-  const nValues = bytes.count(LEAST_VALUE_BYTES, "the metadata");
+  const nTensors = bytes.count(LEAST_TENSOR_BYTES, "the list of tensors", MAX_ENTRIES);
+  const nValues = bytes.count(LEAST_VALUE_BYTES, "the metadata", MAX_ENTRIES);
   const values = readMetadata(bytes, nValues);
   const alignment = readAlignment(bytes.path, values.get(ALIGNMENT_KEY));
-  const entries = bytes.list(nTensors, () => readTensorEntry(bytes, alignment));
+  const entries = bytes.list(nTensors, "the list of tensors", () => readTensorEntry(bytes, alignment));
   checkNames(bytes.path, entries);
   return { values, entries, dataOffset: Math.ceil(bytes.offset / alignment) * alignment };
 }
@@ -108,14 +113,14 @@ interface TensorEntry {
 }
 
 function readTensorEntry(bytes: HeaderBytes, alignment: number): TensorEntry {
-  const name = bytes.string("a tensor's name");
+  const name = bytes.string("a tensor's name", MAX_NAME_BYTES);
   const path = tensorPath(bytes.path, name);
   const refuse = (code: ErrorCode, expected: string, got: string, remedy = DAMAGED) =>
     new CheckpointError(code, { path, expected, got, remedy });
 
   const nAxes = bytes.u32(path);
   if (nAxes > MAX_AXES) throw refuse("checkpoint.shape", `a tensor has at most ${MAX_AXES} sizes`, `${nAxes}`);
-  const shape = bytes.list(nAxes, () => bytes.u64(path)).reverse();
+  const shape = bytes.list(nAxes, path, () => bytes.u64(path)).reverse();
   const typeId = bytes.u32(path);
   const offset = bytes.u64(path);
 

@@ -53,7 +53,23 @@ export function readValue(bytes: HeaderBytes, key: string): GgufValue {
   if (type !== "array") return { type, value: readArray(bytes, key, type, 1)[0] };
   const of = readType(bytes, key);
   if (of === "array") throw refuse(bytes, key, "an array must not hold arrays, as in ggml", "an array of arrays");
-  return { type, of, value: readArray(bytes, key, of, bytes.count(leastSizeBytes(of), key)) };
+  const length = bytes.count(leastSizeBytes(of), key);
+  return of === "string" ? readStrings(bytes, key, length) : { type, of, value: readArray(bytes, key, of, length) };
+}
+
+/** Decoded when they are first asked for. */
+function readStrings(bytes: HeaderBytes, key: string, length: number): GgufValue {
+  let decode: (() => string[]) | undefined = bytes.strings(length, key);
+  let strings: string[] = [];
+  return {
+    type: "array",
+    of: "string",
+    get value() {
+      strings = decode?.() ?? strings;
+      decode = undefined;
+      return strings;
+    },
+  };
 }
 
 function readType(bytes: HeaderBytes, key: string): ValueType {
@@ -64,12 +80,13 @@ function readType(bytes: HeaderBytes, key: string): ValueType {
 }
 
 function readArray(bytes: HeaderBytes, key: string, of: ElementType, length: number): ArrayLike<Scalar> {
-  if (of === "string") return bytes.list(length, () => bytes.string(key));
+  if (of === "string") return [bytes.string(key)];
   const { buffer } = bytes.take(length * leastSizeBytes(of), key);
   if (of !== "bool") return new NUMBER_ARRAYS[of](buffer);
-  return Array.from(new Uint8Array(buffer), (byte) => {
-    if (byte > 1) throw refuse(bytes, key, "a bool must be 0 or 1", `${byte}`);
-    return byte === 1;
+  const stored = new Uint8Array(buffer);
+  return bytes.list(length, key, (i) => {
+    if (stored[i] > 1) throw refuse(bytes, key, "a bool must be 0 or 1", `${stored[i]}`);
+    return stored[i] === 1;
   });
 }
 

@@ -1,7 +1,8 @@
 /**
- * JSON of files that nobody vouches for, read more strictly than `JSON.parse` does: bounded in size and depth, valid
- * UTF-8 and Unicode, and no key twice (of two equal keys `JSON.parse` keeps the last in silence, so that two programs
- * could see two different files). Objects become Maps: no key is special, and V8's cache of keys, which misreads
+ * JSON of files that nobody vouches for, read more strictly than `JSON.parse` does: bounded in size, depth and number of
+ * values (a Map takes a hundred times the bytes of `{}`, so that a bound of the size alone would be none), valid UTF-8 and
+ * Unicode, and no key twice (of two equal keys `JSON.parse` keeps the last in silence, so that two programs could see two
+ * different files). Objects become Maps: no key is special, and V8's cache of keys, which misreads
  * escaped ones (nodejs/node#63785), is not involved.
  */
 import { CheckpointError } from "../errors.ts";
@@ -14,6 +15,8 @@ export const MAX_JSON_BYTES = 100_000_000;
 
 export const DAMAGED = "The file is damaged or was not downloaded to its end: download it again.";
 
+/** Eight for each of 260 000 tensors; an index needs one each. With objects alone, 400 MB. */
+const MAX_VALUES = 2 ** 21;
 const MAX_DEPTH = 64;
 const WHITESPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
@@ -47,6 +50,7 @@ class JsonText {
   readonly #path: string;
   readonly #text: string;
   #at = 0;
+  #nValues = 0;
 
   constructor(path: string, text: string) {
     this.#path = path;
@@ -63,6 +67,7 @@ class JsonText {
 
   #value(depth: number): unknown {
     if (depth > MAX_DEPTH) throw this.#refuse(`the JSON must be nested at most ${MAX_DEPTH} deep`);
+    if (++this.#nValues > MAX_VALUES) throw this.#refuse(`the JSON must hold at most ${MAX_VALUES} values`);
     const first = this.#text[this.#at];
     if (first === "{") return this.#object(depth);
     if (first === "[") return this.#array(depth);

@@ -32,13 +32,16 @@ async function openAlone(name: string, file: string, source: Source): Promise<Ch
 
 async function openSharded(folder: Folder, index: Source): Promise<Checkpoint> {
   const shardOf = await readWeightMap(index).finally(() => index.close());
-  const shards = [...new Set(shardOf.values())].sort();
-  const results = await Promise.allSettled(
-    shards.map(async (shard) => readOrClose(shard, await openShard(folder, shard, index.name))),
-  );
-  const files = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const files: CheckpointFile[] = [];
+  let nTensors = 0;
   try {
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    // One after another, so that only one header is in memory, and until there are more tensors than the index names.
+    for (const shard of [...new Set(shardOf.values())].sort()) {
+      if (nTensors > shardOf.size) break;
+      const file = await readOrClose(shard, await openShard(folder, shard, index.name));
+      nTensors += file.tensors.length;
+      files.push(file);
+    }
     checkShards(index.name, shardOf, files);
   } catch (error) {
     await closeAll(files.map(({ source }) => source));

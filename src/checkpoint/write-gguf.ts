@@ -12,9 +12,14 @@ export interface GgufTensor {
   /** Row-major, [out, in] or [out]. */
   readonly shape: readonly number[];
   readonly type: ComputeFormat;
-  /** All elements in order, in pieces of any size that hold whole blocks of the type (32 for q8_0). */
-  rows(): Iterable<Float32Array> | AsyncIterable<Float32Array>;
+  /**
+   * All elements in order, in pieces of any size that hold whole blocks of the type (32 for q8_0): numbers, or bytes in
+   * the type already.
+   */
+  rows(): Iterable<RowPiece> | AsyncIterable<RowPiece>;
 }
+
+type RowPiece = Float32Array | Uint8Array<ArrayBuffer>;
 
 /** ggml keeps names in 64 bytes, the last of them 0. */
 const MAX_NAME_BYTES = 63;
@@ -41,13 +46,15 @@ export async function* encodeGguf(
 
 async function* encodeTensor({ name, shape, type, rows }: GgufTensor): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let nLeft = numel(shape);
+  const { nElements, sizeBytes } = blockOf(type);
   for await (const piece of rows()) {
-    nLeft -= piece.length;
-    if (nLeft < 0 || piece.length % blockOf(type).nElements !== 0) {
+    const nBlocks = piece instanceof Float32Array ? piece.length / nElements : piece.length / sizeBytes;
+    nLeft -= nBlocks * nElements;
+    if (nLeft < 0 || !Number.isInteger(nBlocks)) {
       const expected = `pieces must hold whole blocks, ${numel(shape)} elements in all`;
-      throw refuse(name, expected, `a piece of ${piece.length}, with ${nLeft + piece.length} left`);
+      throw refuse(name, expected, `a piece of ${nBlocks * nElements}, with ${nLeft + nBlocks * nElements} left`);
     }
-    yield encodeRows(type, piece, `write GGUF: ${name}`);
+    yield piece instanceof Float32Array ? encodeRows(type, piece, `write GGUF: ${name}`) : piece;
   }
   if (nLeft > 0) throw refuse(name, `shape ${formatShape(shape)} needs ${numel(shape)} elements`, `${nLeft} less`);
 }

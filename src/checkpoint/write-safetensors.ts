@@ -1,4 +1,5 @@
 import { RequestError } from "../errors.ts";
+import { type ComputeDtype, DTYPE_SIZE_BYTES } from "../tensor/dtype.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 
 /** A tensor to be written: row-major, as many elements as its shape has. */
@@ -8,22 +9,30 @@ export interface NamedTensor {
   readonly data: Float32Array;
 }
 
+/** A tensor to be written, whose bytes are made when its turn comes. */
+export interface StreamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: ComputeDtype;
+  /** All elements in order, little-endian, in pieces of any size. */
+  bytes(): AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
+
+type Described = Pick<StreamedTensor, "name" | "shape" | "dtype">;
+
+type Metadata = Readonly<Record<string, string>>;
+
 /**
  * A safetensors file of F32 tensors (github.com/huggingface/safetensors): in ascending order of their names, so
  * that equal tensors give equal bytes. Every value keeps its bits, infinities and NaN payloads included.
  */
-export function encodeSafetensors(
-  tensors: Iterable<NamedTensor>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array<ArrayBuffer> {
-  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
-  checkTensors(sorted);
-  const header = new TextEncoder().encode(headerText(sorted, metadata));
-  const dataOffset = 8 + header.length;
-  const file = new Uint8Array(dataOffset + sorted.reduce((size, { data }) => size + data.byteLength, 0));
-  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
-  file.set(header, 8);
-  let offset = dataOffset;
+export function encodeSafetensors(tensors: Iterable<NamedTensor>, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
+  const sorted = Array.from(tensors, (tensor) => ({ ...tensor, dtype: "f32" as const })).sort(byPlace);
+  for (const { name, shape, data } of sorted) checkLength(name, shape, data.length);
+  const header = headerOf(sorted, metadata);
+  const file = new Uint8Array(header.length + sorted.reduce((size, { data }) => size + data.byteLength, 0));
+  file.set(header);
+  let offset = header.length;
   for (const { data } of sorted) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
     offset += data.byteLength;
@@ -31,31 +40,61 @@ export function encodeSafetensors(
   return file;
 }
 
-/** Padded with spaces to whole 8 bytes, as the official writer does, so that the data are aligned. */
-function headerText(tensors: readonly NamedTensor[], metadata: Readonly<Record<string, string>>): string {
+/** As `encodeSafetensors`, of any type that is computed with, piece by piece: the widest type first, then by name. */
+export async function* streamSafetensors(
+  tensors: readonly StreamedTensor[],
+  metadata: Metadata = {},
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const sorted = tensors.toSorted(byPlace);
+  yield headerOf(sorted, metadata);
+  for (const { name, shape, dtype, bytes } of sorted) {
+    let sizeBytes = 0;
+    for await (const piece of bytes()) {
+      sizeBytes += piece.length;
+      yield piece;
+    }
+    checkLength(name, shape, sizeBytes / DTYPE_SIZE_BYTES[dtype]);
+  }
+}
+
+/** Wider elements first, as the official writer has them, so that all are aligned. */
+function byPlace(a: Described, b: Described): number {
+  return DTYPE_SIZE_BYTES[b.dtype] - DTYPE_SIZE_BYTES[a.dtype] || (a.name < b.name ? -1 : 1);
+}
+
+/** Length and JSON, padded with spaces to whole 8 bytes, as the official writer does, so that the data are aligned. */
+function headerOf(sorted: readonly Described[], metadata: Metadata): Uint8Array<ArrayBuffer> {
+  checkNames(sorted);
   const entries: [string, unknown][] = [];
   const sortedMetadata = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   if (sortedMetadata.length > 0) entries.push(["__metadata__", Object.fromEntries(sortedMetadata)]);
   let begin = 0;
-  for (const { name, shape, data } of tensors) {
-    const end = begin + data.byteLength;
-    entries.push([name, { dtype: "F32", shape, data_offsets: [begin, end] }]);
+  for (const { name, shape, dtype } of sorted) {
+    const end = begin + numel(shape) * DTYPE_SIZE_BYTES[dtype];
+    entries.push([name, { dtype: dtype.toUpperCase(), shape, data_offsets: [begin, end] }]);
     begin = end;
   }
-  const json = JSON.stringify(Object.fromEntries(entries));
-  const sizeBytes = new TextEncoder().encode(json).length;
-  return json + " ".repeat(-sizeBytes & 7);
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+  header.set(json, 8);
+  return header;
 }
 
-/** `sorted` by name. */
-function checkTensors(sorted: readonly NamedTensor[]): void {
-  for (const [i, { name, shape, data }] of sorted.entries()) {
-    const refuse = (expected: string, got: string) =>
-      new RequestError("request.option", { path: `tensor ${JSON.stringify(name)}`, expected, got });
-    if (name === "__metadata__") throw refuse("the name must not be the key of the metadata", name);
-    if (name === sorted[i - 1]?.name) throw refuse("every tensor must have a name of its own", "it twice");
-    if (numel(shape) !== data.length) {
-      throw refuse(`shape ${formatShape(shape)} needs ${numel(shape)} elements`, `${data.length}`);
-    }
+function checkNames(sorted: readonly Described[]): void {
+  const seen = new Set<string>();
+  for (const { name } of sorted) {
+    if (name === "__metadata__") throw refuse(name, "the name must not be the key of the metadata", name);
+    if (seen.has(name)) throw refuse(name, "every tensor must have a name of its own", "it twice");
+    seen.add(name);
   }
+}
+
+function checkLength(name: string, shape: readonly number[], length: number): void {
+  if (numel(shape) === length) return;
+  throw refuse(name, `shape ${formatShape(shape)} needs ${numel(shape)} elements`, `${length}`);
+}
+
+function refuse(name: string, expected: string, got: string): RequestError {
+  return new RequestError("request.option", { path: `tensor ${JSON.stringify(name)}`, expected, got });
 }
