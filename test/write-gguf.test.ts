@@ -9,11 +9,11 @@ import { openGguf } from "../src/checkpoint/gguf.ts";
 import type { GgufMetadata, GgufValue } from "../src/checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
 import { RequestError } from "../src/errors.ts";
-import { concat, MemorySource } from "./checkpoint-files.ts";
+import { concat, MemoryFolder } from "./checkpoint-files.ts";
 import { fixture } from "./support/fixtures.ts";
 
 const bytesOf = (name: string) => new Uint8Array(readFileSync(fixture(`gguf/${name}.gguf`)));
-const checkpointOf = (bytes: Uint8Array) => openGguf(new MemorySource("model.gguf", bytes));
+const checkpointOf = (bytes: Uint8Array) => openGguf(new MemoryFolder({ "model.gguf": bytes }), "model.gguf");
 const encoded = async (metadata: GgufMetadata, tensors: readonly GgufTensor[]) =>
   concat(...(await Array.fromAsync(encodeGguf(metadata, tensors))));
 
@@ -66,6 +66,19 @@ describe("encodeGguf", () => {
     expect(checkpoint.tensors.get("x")).toMatchObject({ dtype: type, shape: [10, 64] });
     const expected = await official.read(official.tensors.get(type.toUpperCase())!);
     expect(await checkpoint.read(checkpoint.tensors.get("x")!)).toEqual(expected);
+  });
+
+  it("takes bytes that are in the type already as they are, whole blocks of them", async () => {
+    const official = await checkpointOf(bytesOf("tensors"));
+    const blocks = await official.read(official.tensors.get("Q8_0")!);
+    const tensor = (...pieces: Uint8Array<ArrayBuffer>[]): GgufTensor => {
+      return { name: "x", shape: [10, 64], type: "q8_0", rows: () => pieces };
+    };
+    const checkpoint = await checkpointOf(await encoded(new Map(), [tensor(blocks.slice(0, 34), blocks.slice(34))]));
+    expect(await checkpoint.read(checkpoint.tensors.get("x")!)).toEqual(blocks);
+    const cut = encoded(new Map(), [tensor(blocks.slice(0, 33), blocks.slice(33))]);
+    await expect(cut).rejects.toThrow("pieces must hold whole blocks, 640 elements in all");
+    await expect(encoded(new Map(), [tensor(blocks.slice(34))])).rejects.toThrow("needs 640 elements; got 32 less");
   });
 
   it("keeps to the alignment that the metadata ask for", async () => {

@@ -1,0 +1,102 @@
+/** A model's config in the words of GGUF, as llama.cpp's converter writes it. */
+
+import type { GgufValue } from "../checkpoint/gguf-values.ts";
+import type { GgufConfig } from "../config/gguf.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { type RopeConfig, ropeFrequencies } from "../config/rope.ts";
+import { ConfigError } from "../errors.ts";
+
+/** What the keys of the families' tables (`GgufConfig.keys`) say about a model. */
+const VALUES: Readonly<Record<string, (config: ModelConfig) => GgufValue | undefined>> = {
+  block_count: ({ nLayers }) => integer(nLayers),
+  context_length: ({ contextLength }) => integer(contextLength),
+  embedding_length: ({ dModel }) => integer(dModel),
+  feed_forward_length: ({ dFf }) => integer(dFf),
+  "attention.head_count": ({ nHeads }) => integer(nHeads),
+  "attention.head_count_kv": ({ nKvHeads }) => integer(nKvHeads),
+  "attention.key_length": ({ headDim }) => integer(headDim),
+  "attention.layer_norm_epsilon": ({ normEps }) => real(normEps),
+  "attention.layer_norm_rms_epsilon": ({ normEps }) => real(normEps),
+  "rope.freq_base": ({ rope }) => rope && real(rope.theta),
+};
+
+/** The keys of the config, `{architecture}.` in front. */
+export function ggufConfigValues(gguf: GgufConfig, config: ModelConfig): Map<string, GgufValue> {
+  const { vocabSize, headDim, rope } = config;
+  const values = new Map<string, GgufValue | undefined>();
+  for (const key of Object.values(gguf.keys)) values.set(key, valueOfKey(key, config));
+  if (values.has("attention.key_length")) values.set("attention.value_length", integer(headDim));
+  values.set("vocab_size", integer(vocabSize));
+  if (rope !== undefined) {
+    values.set("rope.dimension_count", integer(headDim));
+    for (const [key, value] of ropeScaling(rope, gguf.hasRopeFactors === true)) values.set(key, value);
+  }
+  const found = [...values].flatMap(([key, value]): [string, GgufValue][] =>
+    value === undefined ? [] : [[`${gguf.architecture}.${key}`, value]],
+  );
+  return new Map(found);
+}
+
+function valueOfKey(key: string, config: ModelConfig): GgufValue | undefined {
+  const value = VALUES[key];
+  if (value !== undefined) return value(config);
+  const expected = "the converter must know what a key of the family's table says";
+  throw new ConfigError("config.unsupported", {
+    path: `convert: ${key}`,
+    expected,
+    got: "a key that it does not know",
+  });
+}
+
+function ropeScaling({ scaling }: RopeConfig, hasFactors: boolean): [string, GgufValue][] {
+  switch (scaling.type) {
+    case "default":
+      return [];
+    case "linear":
+      return [
+        ["rope.scaling.type", text("linear")],
+        ["rope.scaling.factor", real(scaling.factor)],
+      ];
+    case "yarn":
+      return [
+        ["rope.scaling.type", text("yarn")],
+        ["rope.scaling.factor", real(scaling.factor)],
+        ["rope.scaling.original_context_length", integer(scaling.originalContextLength)],
+        ["rope.scaling.yarn_beta_fast", real(scaling.betaFast)],
+        ["rope.scaling.yarn_beta_slow", real(scaling.betaSlow)],
+      ];
+    case "longrope":
+      // Reading it back shows what is lost.
+      return [];
+    default:
+      if (hasFactors) return [];
+      throw new ConfigError("config.unsupported", {
+        path: "convert: rope_scaling",
+        expected: "llama.cpp must read rope_freqs.weight for this family, which is how GGUF says such a scaling",
+        got: scaling.type,
+        remedy: "Convert to a folder instead.",
+      });
+  }
+}
+
+/** What `rope_freqs.weight` holds: for each pair of dimensions what its frequency is divided by; undefined for none. */
+export function ropeFactors({ rope, headDim }: ModelConfig): Float32Array | undefined {
+  if (rope === undefined) return undefined;
+  const { theta, scaling } = rope;
+  if (scaling.type === "factors") return Float32Array.from(scaling.factors);
+  if (scaling.type !== "llama3") return undefined;
+  const plain = ropeFrequencies({ theta, scaling: { type: "default" } }, headDim);
+  return Float32Array.from(ropeFrequencies(rope, headDim), (scaled, i) => plain[i] / scaled);
+}
+
+export function integer(value: number): GgufValue {
+  return { type: "u32", value };
+}
+
+export function text(value: string): GgufValue {
+  return { type: "string", value };
+}
+
+function real(value: number): GgufValue {
+  return { type: "f32", value };
+}
