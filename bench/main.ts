@@ -12,6 +12,7 @@ import { type BenchOptions, HELP, parseOptions, UsageError } from "./options.ts"
 import { ensurePeer, type Peer } from "./peers.ts";
 import * as report from "./report.ts";
 import { SHAPES } from "./shapes.ts";
+import { tokenize } from "./tokenize.ts";
 import { workOf } from "./work.ts";
 import { ensureModel, FORMATS } from "./write-model.ts";
 
@@ -24,7 +25,9 @@ interface Bench {
 type PlanItem = BenchOptions["plan"][number];
 
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args[0] === "tokenize") return tokenize(args.slice(1), note);
+  const options = parseOptions(args);
   if (options === undefined) return console.log(HELP);
   const ceilings = new Ceilings(options.threads, availableParallelism());
   const bench = { options, ceilings, machine: describeMachine(ceilings.isa) };
@@ -138,7 +141,7 @@ async function measureCeilings({ options, ceilings }: Bench): Promise<object> {
 }
 
 function findPeer(): Peer {
-  return ensurePeer(() => note("installing node-llama-cpp into bench/peers (85 MB) ..."));
+  return ensurePeer("node-llama-cpp", () => note("installing into bench/peers (150 MB) ..."));
 }
 
 function writeModel(dir: string, { model, format }: PlanItem): Promise<string> {

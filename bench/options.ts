@@ -8,6 +8,8 @@ export const HELP = `npm run bench                 how fast golgi is: loading, p
                               llama.cpp (node-llama-cpp) and beside what this machine can do at all
 npm run bench -- glass        what reading costs: every stored value of every layer, token by token
 npm run bench -- ceilings     what this machine can do at all, and nothing else
+npm run bench -- tokenize     a megabyte of text into tokens, beside the native package tokenizers;
+                              it takes --tokenizer <tokenizer.json>, --text <file>, --rounds, --json
 
   --model <name>      gpt2 or llama-1b (or tiny, to try the benchmark itself); both where not given
   --format <name>     of the weights: f32, bf16, f16, q8_0 (GGUF, as llama.cpp reads it), or
@@ -57,7 +59,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
   if (values.help) return undefined;
   const command = positionals[0] ?? "compare";
   if (command !== "compare" && command !== "glass" && command !== "ceilings") {
-    throw new UsageError(`unknown benchmark ${command}; there are compare, glass and ceilings`);
+    throw new UsageError(`unknown benchmark ${command}; there are compare, glass, ceilings and tokenize`);
   }
   if (positionals.length > 1) throw new UsageError(`one benchmark at a time; got ${positionals.join(", ")}`);
   refuseUnused(command, values);

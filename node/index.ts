@@ -1,23 +1,18 @@
-import { stat } from "node:fs/promises";
-import { basename, dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import {
-  type Backend,
-  CheckpointError,
-  type Host,
-  type Model,
-  type OpenOptions,
-  openModel,
-  reference,
-} from "../src/index.ts";
-import { openFolder } from "./files.ts";
+import { type Backend, type Host, type Model, type OpenOptions, openModel, reference } from "../src/index.ts";
+import { type HubOptions, localPath } from "./hub/pull.ts";
+import { locateModel } from "./model-files.ts";
 import { nativeBackend } from "./native/backend.ts";
 
 export * from "../src/index.ts";
+export { type Converted, type ConvertOptions, convert } from "./convert.ts";
+export type { Pulled } from "./hub/locate.ts";
+export { type HubOptions, type HubProgress, pull } from "./hub/pull.ts";
 export { type NativeOptions, nativeBackend } from "./native/backend.ts";
 
 const host: Host = {
   nowMs: () => performance.now(),
+  localTime: () => new Date(),
   pause: () => setImmediate(),
 };
 
@@ -30,21 +25,13 @@ function availableBackends(): readonly Backend[] {
 let backends: readonly Backend[] | undefined;
 
 /**
- * Opens a model from a local directory in the Hugging Face layout, from one safetensors file in such a directory, or from
- * a GGUF file. Reads headers only; weights are read when a run needs them.
- * @throws CheckpointError, ConfigError for files that are damaged, do not fit together or are not supported.
+ * Opens a model from a local directory in the Hugging Face layout, from one safetensors file in such a directory, from
+ * a GGUF file, or from the Hugging Face Hub by its name there (see `pull`). What exists on this machine goes first, unless
+ * `hf:` stands before the name. Reads headers only; weights are read when a run needs them.
+ * @throws CheckpointError, ConfigError for files that are damaged, do not fit together, are not supported or not to be had.
  */
-export async function open(path: string, options: OpenOptions = {}): Promise<Model> {
-  const stats = await stat(path).catch((cause) => {
-    throw new CheckpointError("checkpoint.missing", {
-      path,
-      expected: "the model must be a directory, a safetensors file or a GGUF file",
-      got: cause.code === "ENOENT" ? "nothing at that path" : `${cause.message}`,
-      remedy: "Give the path of a model's directory or file.",
-      cause,
-    });
-  });
-  if (stats.isDirectory()) return openModel({ folder: await openFolder(path) }, host, availableBackends(), options);
-  const folder = await openFolder(dirname(path));
-  return openModel({ folder, weightsFile: basename(path) }, host, availableBackends(), options);
+export async function open(model: string, options: OpenOptions & HubOptions = {}): Promise<Model> {
+  const { revision, token, offline, onProgress, signal, ...rest } = options;
+  const path = await localPath(model, { revision, token, offline, onProgress, signal });
+  return openModel(await locateModel(path), host, availableBackends(), rest);
 }

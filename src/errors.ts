@@ -6,12 +6,17 @@
 export type ErrorCode =
   | "checkpoint.missing"
   | "checkpoint.truncated"
+  | "checkpoint.changed"
   | "checkpoint.header"
   | "checkpoint.tensor"
   | "checkpoint.dtype"
   | "checkpoint.shape"
   | "checkpoint.unused"
   | "checkpoint.tokenizer"
+  | "checkpoint.chatTemplate"
+  | "checkpoint.write"
+  | "checkpoint.access"
+  | "checkpoint.download"
   | "config.missing"
   | "config.key"
   | "config.value"
@@ -28,6 +33,7 @@ export type ErrorCode =
   | "backend.unsupported"
   | "backend.state"
   | "request.option"
+  | "request.chat"
   | "request.tokens"
   | "request.context"
   | "request.aborted";
@@ -51,16 +57,22 @@ export abstract class GolgiError extends Error {
   readonly path: string;
 
   constructor(code: ErrorCode, parts: ErrorParts) {
-    const got = parts.got === undefined ? "" : `; got ${parts.got}`;
-    const remedy = parts.remedy === undefined ? "" : ` ${parts.remedy}`;
-    super(`${parts.path}: ${parts.expected}${got}.${remedy}`, { cause: parts.cause });
+    const got = parts.got === undefined ? "" : `; got ${oneLine(parts.got)}`;
+    const remedy = parts.remedy === undefined ? "" : ` ${oneLine(parts.remedy)}`;
+    super(`${oneLine(parts.path)}: ${parts.expected}${got}.${remedy}`, { cause: parts.cause });
     this.name = new.target.name;
     this.code = code;
     this.path = parts.path;
   }
 }
 
-/** A file of a model is missing, damaged, or does not fit the others: get another file. */
+/** What files hold may have megabytes and control characters: 1000 characters of it, on one line. */
+function oneLine(text: string): string {
+  const cut = text.length <= 1000 ? text : `${text.slice(0, 1000)}...`;
+  return cut.replaceAll(/\s*[\p{Cc}\u2028\u2029]+\s*/gu, " ");
+}
+
+/** A file of a model is missing, damaged, does not fit the others, or cannot be written: get another file, or mend the disk. */
 export class CheckpointError extends GolgiError {}
 
 /** A config.json asks for something that golgi does not understand or support: change the config or the version. */

@@ -4,6 +4,9 @@ export { closedModelError } from "./backends/closed-model-error.ts";
 export type { Backend, Engine, LoadedWeights, Program, StepOutput } from "./backends/contract.ts";
 export { reference } from "./backends/reference/reference.ts";
 export type { ModelConfig } from "./config/model-config.ts";
+export type { Conversion, ConversionOptions, ConvertedFile } from "./convert/conversion.ts";
+export { openConversion } from "./convert/convert.ts";
+export { CONVERT_TYPES, type ConvertType } from "./convert/types.ts";
 export {
   BackendError,
   CheckpointError,
@@ -19,6 +22,8 @@ export type { Point } from "./points/catalog.ts";
 export type { Positions, ReadSpec } from "./points/read-spec.ts";
 export { type CacheUse, type LoweredProgram, lower, type WeightUse } from "./program/lower.ts";
 export { OPCODES } from "./program/opcodes.ts";
+export type { Chat, Prompt } from "./run/chat.ts";
+export type { ModelFiles } from "./run/files.ts";
 export type { FinishReason, GenerateOptions, GenerationStep, TokenLogprob } from "./run/generate.ts";
 export type { Model, RunInput } from "./run/model.ts";
 export { type OpenOptions, openModel } from "./run/open.ts";
@@ -37,6 +42,7 @@ export { verify } from "./tape/verify.ts";
 export type { Precision } from "./tensor/dtype.ts";
 export { formatBytes } from "./tensor/shape.ts";
 export { Tensor } from "./tensor/tensor.ts";
+export type { ChatMessage, ChatTemplate, TemplateInput, TextPart } from "./tokenizer/chat-template.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
 export type { AttentionEdge } from "./views/edges.ts";
 export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";

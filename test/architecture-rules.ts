@@ -31,6 +31,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     ...["host", "tensor", "tokenizer", "config", "tape", "ops", "points", "checkpoint", "weights"],
     ...["architectures", "program", "backends/contract", "glass"],
   ],
+  convert: ["host", "tensor", "tokenizer", "config", "tape", "checkpoint", "weights", "architectures", "run"],
   views: ["tensor", "tokenizer", "config", "tape", "weights", "ops", "nn", "points", "architectures", "glass", "run"],
 };
 
@@ -43,8 +44,9 @@ const mayImportOutside: Readonly<Record<string, readonly string[]>> = {
 
 /** Third-party packages, by folder; src/ and node/ have no others. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  "src/tokenizer": ["@huggingface/tokenizers"],
+  "src/tokenizer": ["@huggingface/tokenizers", "@huggingface/jinja"],
   "node/cli": ["commander", "string-width"],
+  "node/hub": ["@huggingface/hub"],
   examples: ["golgi"],
 };
 

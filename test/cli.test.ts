@@ -275,7 +275,7 @@ describe("golgi info", () => {
 });
 
 describe.concurrent("golgi --help", () => {
-  it.each(["golgi", "golgi run", "golgi trace", "golgi info"])(
+  it.each(["", " run", " chat", " trace", " info", " convert", " pull", " models"].map((name) => `golgi${name}`))(
     "of %s fits into 80 columns, whatever the machine",
     async (name) => {
       const { code, stdout, stderr } = await golgi([...name.split(" ").slice(1), "--help"]);

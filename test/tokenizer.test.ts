@@ -203,11 +203,12 @@ describe("BOS", () => {
   it("comes once where only add_bos_token asks for it", () => {
     const tokenizer = Tokenizer.fromJson(gpt2Json, { ...endoftext, add_bos_token: true });
     expect(tokenizer.encode("t the")).toEqual([300, 116, 258]);
-    expect(tokenizer.encode("<|endoftext|>t")).toEqual([300, 116]);
+    expect(tokenizer.encode("<|endoftext|>t", { parseSpecialTokens: true })).toEqual([300, 116]);
   });
 
   it("comes once where the text begins with its name", () => {
-    expect(sentencePiece.encode("<s>Once")).toEqual(sentencePiece.encode("Once"));
+    const spelled = sentencePiece.encode("<s>Once", { parseSpecialTokens: true });
+    expect(spelled).toEqual(sentencePiece.encode("Once"));
   });
 
   it("comes from the post-processor alone where tokenizer_config.json is missing", () => {
@@ -326,7 +327,7 @@ describe("a tokenizer.json is refused, and says why,", () => {
     ["with an unknown token that is none of its own", model({ unk_token: "<?>" }), /unk_token: .*"<\?>"/],
     ["with added tokens that are no list", { added_tokens: {} }, /added_tokens: it must be a list/],
     ["with an added token without text", { added_tokens: [{ id: 1 }] }, /a token must be a string; got nothing/],
-    ["with a normalizer that nobody knows", { normalizer: { type: "Rot13" } }, /Unknown Normalizer type: Rot13/],
+    ["with a normalizer that nobody knows", { normalizer: { type: "Rot13" } }, /normalizer: its type must be.*Rot13/],
     [
       "with a post-processor of another type",
       { post_processor: { type: "RobertaProcessing", sep: ["</s>", 2], cls: ["<s>", 1] } },

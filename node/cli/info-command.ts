@@ -1,7 +1,16 @@
 import { type Command, Option } from "commander";
 import { openFile } from "../files.ts";
-import { ConfigError, describeConfig, describeModel, type ModelInfo, open, printTape } from "../index.ts";
+import {
+  ConfigError,
+  describeConfig,
+  describeModel,
+  type HubOptions,
+  type ModelInfo,
+  type OpenOptions,
+  printTape,
+} from "../index.ts";
 import { type ModelFlags, withModel } from "./options.ts";
+import { openWithProgress } from "./pull-progress.ts";
 import { renderInfo } from "./render-info.ts";
 import { terminalWidth } from "./terminal.ts";
 
@@ -10,7 +19,7 @@ interface InfoFlags extends ModelFlags {
   readonly tape?: true;
 }
 
-export function addInfoCommand(program: Command): void {
+export function addInfoCommand(program: Command, signal: AbortSignal): void {
   const command = program
     .command("info")
     .description("Sizes, counts and cost of a model, from its files or from a config.json alone.")
@@ -22,12 +31,12 @@ export function addInfoCommand(program: Command): void {
       if (path !== undefined && command.getOptionValueSource("model") === "cli") {
         command.error("error: name one model, either as the argument or with --model");
       }
-      return run(path ?? flags.model, flags);
+      return run(path ?? flags.model, flags, signal);
     });
 }
 
-async function run(path: string, { ignore, json, tape: printsTape }: InfoFlags): Promise<void> {
-  const info = path.endsWith(".json") ? await fromConfig(path, ignore) : await fromModel(path, ignore);
+async function run(path: string, { ignore, json, tape: printsTape }: InfoFlags, signal: AbortSignal): Promise<void> {
+  const info = path.endsWith(".json") ? await fromConfig(path, ignore) : await fromModel(path, { ignore, signal });
   if (printsTape) {
     process.stdout.write(`${printTape(info.tape)}\n`);
     return;
@@ -36,8 +45,8 @@ async function run(path: string, { ignore, json, tape: printsTape }: InfoFlags):
   process.stdout.write(`${json ? JSON.stringify(numbers) : renderInfo(path, info, terminalWidth())}\n`);
 }
 
-async function fromModel(path: string, ignore: readonly string[] | undefined): Promise<ModelInfo> {
-  const model = await open(path, { ignore });
+async function fromModel(path: string, options: OpenOptions & HubOptions): Promise<ModelInfo> {
+  const model = await openWithProgress(path, options);
   try {
     return describeModel(model);
   } finally {

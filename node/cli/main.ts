@@ -3,8 +3,12 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, GolgiError } from "../index.ts";
+import { addChatCommand } from "./chat-command.ts";
+import { addConvertCommand } from "./convert-command.ts";
 import { addInfoCommand } from "./info-command.ts";
+import { addModelsCommand } from "./models-command.ts";
 import { packageRoot } from "./options.ts";
+import { addPullCommand } from "./pull-command.ts";
 import { addRunCommand } from "./run-command.ts";
 import { addTraceCommand } from "./trace-command.ts";
 
@@ -17,12 +21,15 @@ const EXAMPLES = `
 Examples:
   golgi trace "Once upon a time"          how each layer came to the next token
   golgi run "Once upon a time" -n 100     continue a text
+  golgi chat -m ./my-model                talk with a model
   golgi info ./my-model                   sizes and cost; a config.json will do
+  golgi run "Hi" -m org/name:Q4_K_M       a model of the Hub, downloaded once
 `;
 
 /** What an error's own remedy, which speaks to programs, is on the command line. */
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
   "config.key": "On the command line that is --ignore <name>, once for each.",
+  "checkpoint.chatTemplate": "On the command line that is --template <file>.",
   "checkpoint.unused": "On the command line that is --ignore <name>, once for each.",
 };
 
@@ -60,8 +67,12 @@ function commandLine(signal: AbortSignal): Command {
     .showHelpAfterError("(golgi --help shows what there is)")
     .exitOverride();
   addRunCommand(program, signal);
+  addChatCommand(program, signal);
   addTraceCommand(program, signal);
-  addInfoCommand(program);
+  addInfoCommand(program, signal);
+  addConvertCommand(program, signal);
+  addPullCommand(program, signal);
+  addModelsCommand(program);
   for (const command of program.commands) {
     command.showHelpAfterError(`(golgi ${command.name()} --help shows what it takes)`);
   }

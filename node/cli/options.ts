@@ -15,18 +15,17 @@ export interface GenerationFlags extends ModelFlags {
   readonly maxTokens: number;
   readonly temperature: number;
   readonly seed?: number;
-  readonly json?: true;
 }
 
 /** Named as the library's options, whose ranges the library checks. */
 export interface SamplingFlags
   extends Pick<GenerateOptions, "topK" | "topP" | "minP" | "typicalP" | "repetitionPenalty" | "repetitionWindow">,
-    Pick<GenerateOptions, "frequencyPenalty" | "presencePenalty" | "order" | "logprobs"> {
+    Pick<GenerateOptions, "frequencyPenalty" | "presencePenalty" | "order"> {
   readonly stop?: string[];
 }
 
 export function withModel(command: Command): Command {
-  const model = new Option("-m, --model <path>", "a model's directory, or its safetensors file");
+  const model = new Option("-m, --model <path>", "a model's directory or file, or org/name of the Hub");
   return command
     .addOption(model.default(defaultModel(), "stories260K, which comes with golgi"))
     .option("--ignore <name>", "leave out a config key or tensor that golgi does not know; may be repeated", collect);
@@ -37,14 +36,16 @@ export function withGeneration(command: Command, maxTokens: number): Command {
     .option("--backend <name>", "what computes: native (C++) or reference (plain loops); native where it is built")
     .option("-n, --max-tokens <n>", "most tokens to generate", positiveInteger, maxTokens)
     .option("-t, --temperature <x>", "0 takes the likeliest token; higher draws more freely", nonNegative, 0)
-    .option("--seed <n>", "makes drawing repeatable", seed)
-    .option("--json", "print one JSON object");
+    .option("--seed <n>", "makes drawing repeatable", seed);
+}
+
+export function withJson(command: Command): Command {
+  return command.option("--json", "print one JSON object");
 }
 
 export function withSampling(command: Command): Command {
   return command
     .option("--stop <text>", "end before this text comes; may be repeated", collect)
-    .option("--logprobs <n>", "list the n likeliest tokens of each step in the JSON", number)
     .optionsGroup("Sampling, at a temperature above 0:")
     .option("--top-k <n>", "draw from the n likeliest tokens", number)
     .option("--top-p <p>", "draw from the likeliest that reach this probability together", number)
@@ -72,7 +73,7 @@ export function packageRoot(): string {
 }
 
 /** One name for each mention of an option; a list after one mention would swallow the prompt. */
-function collect(name: string, names: readonly string[] = []): string[] {
+export function collect(name: string, names: readonly string[] = []): string[] {
   return [...names, name];
 }
 
@@ -94,7 +95,7 @@ function seed(text: string): number {
   return value;
 }
 
-function number(text: string): number {
+export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || Number.isNaN(value)) throw new InvalidArgumentError("It must be a number.");
   return value;

@@ -1,8 +1,14 @@
 import type { Command } from "commander";
-import { type FinishReason, type GenerationStep, open } from "../index.ts";
-import { type GenerationFlags, type SamplingFlags, withGeneration, withSampling } from "./options.ts";
+import type { FinishReason, GenerationStep, Prompt } from "../index.ts";
+import { type ChatFlags, chatStart, withChat } from "./chat-options.ts";
+import { type GenerationFlags, number, type SamplingFlags, withGeneration, withJson, withSampling } from "./options.ts";
+import { openWithProgress } from "./pull-progress.ts";
+import { isPiped, readStdin } from "./stdin.ts";
 
-interface RunFlags extends GenerationFlags, SamplingFlags {
+interface RunFlags extends GenerationFlags, SamplingFlags, ChatFlags {
+  readonly chat?: true;
+  readonly logprobs?: number;
+  readonly json?: true;
   readonly debug?: true;
 }
 
@@ -10,21 +16,29 @@ export function addRunCommand(program: Command, signal: AbortSignal): void {
   const command = program
     .command("run")
     .description("Continue a text with a model.")
-    .argument("<prompt>", 'text to continue; "" starts from nothing');
-  withSampling(withGeneration(command, 200)).action((prompt: string, flags: RunFlags) => {
+    .argument("[prompt]", 'text to continue; "" starts from nothing, - reads it from stdin, as does a pipe');
+  withGeneration(command, 200)
+    .option("--chat", "answer the prompt as a question, by the model's chat template")
+    .option("--logprobs <n>", "list the n likeliest tokens of each step in the JSON", number);
+  withSampling(withChat(withJson(command))).action(async (given: string | undefined, flags: RunFlags) => {
     if (flags.logprobs !== undefined && !flags.json) command.error("error: --logprobs needs --json");
-    return run(prompt, flags, signal);
+    for (const name of ["system", "template"] as const) {
+      if (flags[name] !== undefined && !flags.chat) command.error(`error: --${name} needs --chat`);
+    }
+    if (given === undefined && !isPiped()) command.error("error: missing required argument 'prompt'");
+    return run(given === undefined || given === "-" ? await readStdin() : given, flags, signal);
   });
 }
 
 async function run(prompt: string, flags: RunFlags, signal: AbortSignal): Promise<void> {
-  const { model: path, backend, ignore, json, debug: _debug, ...options } = flags;
+  const { model: path, backend, ignore, json, chat, system, template, debug: _debug, ...options } = flags;
   const show = (text: string): void => {
     if (!json) process.stdout.write(text);
   };
-  const model = await open(path, { backend, ignore });
+  const input = chat ? await question(prompt, { system, template }) : prompt;
+  const model = await openWithProgress(path, { backend, ignore, signal });
   try {
-    const promptTokens = model.tokenizer.encode(prompt);
+    const promptTokens = model.encode(input);
     const steps: Pick<GenerationStep, "token" | "logprob" | "logprobs">[] = [];
     let text = "";
     let finishReason: FinishReason | "interrupted" | undefined;
@@ -32,7 +46,7 @@ async function run(prompt: string, flags: RunFlags, signal: AbortSignal): Promis
     try {
       for await (const step of model.generate(promptTokens, { ...options, signal })) {
         // Not before the first step, which refuses a prompt that the model cannot take.
-        if (steps.length === 0) show(prompt);
+        if (steps.length === 0 && !chat) show(prompt);
         steps.push({ token: step.token, logprob: step.logprob, logprobs: step.logprobs });
         text += step.text;
         ({ finishReason, stopReason } = step);
@@ -55,4 +69,9 @@ async function run(prompt: string, flags: RunFlags, signal: AbortSignal): Promis
   } finally {
     await model.close();
   }
+}
+
+async function question(content: string, flags: ChatFlags): Promise<Prompt> {
+  const { messages, template } = await chatStart(flags);
+  return { messages: [...messages, { role: "user", content }], template };
 }

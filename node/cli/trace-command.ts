@@ -1,6 +1,7 @@
 import type { Command } from "commander";
-import { open, trace } from "../index.ts";
-import { type GenerationFlags, wholeNumber, withGeneration } from "./options.ts";
+import { trace } from "../index.ts";
+import { type GenerationFlags, wholeNumber, withGeneration, withJson } from "./options.ts";
+import { openWithProgress } from "./pull-progress.ts";
 import { renderTrace } from "./render-trace.ts";
 import { terminalWidth } from "./terminal.ts";
 
@@ -8,6 +9,7 @@ const DEFAULT_PROMPT = "Lily and her mom went to the park. She saw a big";
 
 interface TraceFlags extends GenerationFlags {
   readonly at?: number;
+  readonly json?: true;
 }
 
 export function addTraceCommand(program: Command, signal: AbortSignal): void {
@@ -16,12 +18,12 @@ export function addTraceCommand(program: Command, signal: AbortSignal): void {
     .description("Continue a text, and show how each layer came to the next token.")
     .argument("[prompt]", "text to continue", DEFAULT_PROMPT)
     .option("--at <position>", "token to look at, counted from 0; the prompt's last unless given", wholeNumber);
-  withGeneration(command, 40).action((prompt: string, flags: TraceFlags) => run(prompt, flags, signal));
+  withJson(withGeneration(command, 40)).action((prompt: string, flags: TraceFlags) => run(prompt, flags, signal));
 }
 
 async function run(prompt: string, flags: TraceFlags, signal: AbortSignal): Promise<void> {
   const { model: path, backend, ignore, maxTokens, temperature, seed, json, at: position } = flags;
-  const model = await open(path, { backend, ignore });
+  const model = await openWithProgress(path, { backend, ignore, signal });
   try {
     const options = { maxTokens, temperature, seed, signal, position, nPredictions: 8, nNeurons: 8, nEdges: 8 };
     const result = await trace(model, prompt, options);

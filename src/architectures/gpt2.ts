@@ -75,6 +75,7 @@ export const gpt2 = defineArchitecture({
   gguf: {
     architecture: "gpt2",
     modelType: "gpt2",
+    className: "GPT2LMHeadModel",
     keys: {
       n_layer: "block_count",
       n_positions: "context_length",

@@ -66,6 +66,8 @@ export const llama = defineArchitecture({
   gguf: {
     architecture: "llama",
     modelType: "llama",
+    className: "LlamaForCausalLM",
+    hasRopeFactors: true,
     keys: GGUF_KEYS,
     flags: { attention_bias: "blk.0.attn_q.bias", mlp_bias: "blk.0.ffn_gate.bias" },
   },

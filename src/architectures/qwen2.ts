@@ -64,6 +64,7 @@ export const qwen2 = defineArchitecture({
   gguf: {
     architecture: "qwen2",
     modelType: "qwen2",
+    className: "Qwen2ForCausalLM",
     keys: GGUF_KEYS,
   },
 

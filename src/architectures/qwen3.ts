@@ -66,6 +66,7 @@ export const qwen3 = defineArchitecture({
   gguf: {
     architecture: "qwen3",
     modelType: "qwen3",
+    className: "Qwen3ForCausalLM",
     keys: GGUF_KEYS,
     flags: { attention_bias: "blk.0.attn_q.bias" },
   },

@@ -11,6 +11,10 @@ export interface GgufConfig {
   readonly architecture: string;
   /** The `model_type` that it stands for. */
   readonly modelType: string;
+  /** The class of transformers that runs it. */
+  readonly className: string;
+  /** Whether llama.cpp takes `rope_freqs.weight` for it. */
+  readonly hasRopeFactors?: true;
   /** For each key of config.json that of the metadata, without `{architecture}.` in front. */
   readonly keys: Readonly<Record<string, string>>;
   /** For each flag of config.json the tensor that is there where it is set. */
@@ -53,7 +57,7 @@ export function ggufConfigReader(family: GgufConfig, contents: GgufContents, fil
   const own: Own = new Map(
     [...contents.values]
       .filter(([key]) => key.startsWith(prefix))
-      .map(([key, { type, value }]) => [key.slice(prefix.length), plain(type, value)]),
+      .map(([key, { type, value }]) => [key.slice(prefix.length), plain(type, value, `${fileName}: ${key}`)]),
   );
   const names = new Map([
     ["vocab_size", "token_embd.weight"],
@@ -140,12 +144,19 @@ function missing(path: string): never {
   throw new ConfigError("config.missing", { path, expected: "the metadata must hold this key", got: "none", remedy });
 }
 
+/** Characters or elements of a value; the longest lists have one for each layer, or for each frequency. */
+const MAX_LENGTH = 4096;
+
 /** A value as JSON would hold it. */
-function plain(type: string, value: unknown): unknown {
+function plain(type: string, value: unknown, path: string): unknown {
   if (typeof value === "bigint") return Number(value);
   if (typeof value === "number") return type === "f32" ? shortestDecimal(value) : value;
-  if (typeof value !== "object" || value === null) return value;
-  return Array.from(value as ArrayLike<unknown>, (element) => plain("", element));
+  if (typeof value === "boolean") return value;
+  const { length } = value as ArrayLike<unknown>;
+  if (length > MAX_LENGTH) {
+    throw new ConfigError("config.value", { path, expected: `must be at most ${MAX_LENGTH} long`, got: `${length}` });
+  }
+  return typeof value === "string" ? value : Array.from(value as ArrayLike<unknown>, (one) => plain("", one, path));
 }
 
 /** The decimal with the fewest digits that rounds to this float32: 1e-6 where the file could only hold 9.99999997e-7. */

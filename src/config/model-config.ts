@@ -1,3 +1,5 @@
+import type { RopeConfig } from "./rope.ts";
+
 /** The sizes that every decoder-only model has; families add their own fields. */
 export interface ModelConfig {
   readonly vocabSize: number;
@@ -11,4 +13,6 @@ export interface ModelConfig {
   /** Positions that the model was made for. */
   readonly contextLength: number;
   readonly normEps: number;
+  /** Undefined where positions are not rotary. */
+  readonly rope?: RopeConfig;
 }

@@ -28,6 +28,11 @@ export class ConfigReader {
     this.#names = names;
   }
 
+  /** Everything that it reads from. */
+  get json(): Json {
+    return this.#json;
+  }
+
   /** The path of errors about a key. */
   pathOf(key: string): string {
     return `${this.fileName}: ${this.#nameOf(key)}`;

@@ -11,6 +11,9 @@ import { formatShape, numel } from "../tensor/shape.ts";
 export interface ReadConfig {
   readonly architecture: Architecture;
   readonly config: ModelConfig;
+  readonly modelType: string;
+  /** In the keys of config.json, whichever file it was read from. */
+  readonly json: Json;
   /** Keys that were ignored on request. */
   readonly ignoredKeys: readonly string[];
   /** Tensors that are part of the config. */
@@ -46,7 +49,7 @@ function read(
 ): ReadConfig {
   const config = architecture.config(reader, modelType);
   checkSizes(config, reader.fileName);
-  return { architecture, config, ignoredKeys: reader.finish(ignore), usedTensors };
+  return { architecture, config, modelType, json: reader.json, ignoredKeys: reader.finish(ignore), usedTensors };
 }
 
 function findArchitecture(json: Json, fileName: string): { architecture: Architecture; modelType: string } {

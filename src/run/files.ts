@@ -1,11 +1,20 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { openGguf } from "../checkpoint/gguf.ts";
+import { findGguf, openGguf } from "../checkpoint/gguf.ts";
+import type { GgufMetadata } from "../checkpoint/gguf-values.ts";
 import { openSafetensors, openSafetensorsFile } from "../checkpoint/safetensors.ts";
 import { isObject } from "../config/reader.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Folder, Source } from "../host.ts";
+import {
+  type ChatTemplateSources,
+  readGgufTemplates,
+  readTemplates,
+  readTokenVariables,
+} from "../tokenizer/chat-template.ts";
+import { ggufEndTokens, hasGgufTokenizer } from "../tokenizer/from-gguf.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ReadConfig, readConfig, readGgufConfig } from "./config.ts";
+import { parseJson } from "./parse-json.ts";
 
 /** Where a model's files are. */
 export interface ModelFiles {
@@ -15,23 +24,26 @@ export interface ModelFiles {
 }
 
 /** What a model's files say, in whichever format they are. */
-interface OpenFiles extends ReadConfig, Texts {
+export interface OpenFiles extends ReadConfig, Texts {
   readonly checkpoint: Checkpoint;
 }
 
 interface Texts {
-  readonly tokenizer: Tokenizer | undefined;
+  /** An error where a GGUF file's own tokenizer cannot be used; the model then takes token ids only. */
+  readonly tokenizer: Tokenizer | CheckpointError | undefined;
   /** Tokens that end a text. */
   readonly eosTokens: readonly number[];
+  readonly chatTemplates: ChatTemplateSources;
 }
 
 /**
  * Reads the config, the tokenizer and the weights' headers. A `.gguf` file is its own config; of the files beside it
  * only those about text are read.
  */
-export function openFiles({ folder, weightsFile }: ModelFiles, ignore: readonly string[]): Promise<OpenFiles> {
-  if (weightsFile?.toLowerCase().endsWith(".gguf")) return openGgufFiles(folder, weightsFile, ignore);
-  return openHuggingFace(folder, weightsFile, ignore);
+export async function openFiles({ folder, weightsFile }: ModelFiles, ignore: readonly string[]): Promise<OpenFiles> {
+  const file = weightsFile ?? (await findGguf(folder));
+  if (file?.toLowerCase().endsWith(".gguf")) return openGgufFiles(folder, file, ignore);
+  return openHuggingFace(folder, file, ignore);
 }
 
 async function openHuggingFace(
@@ -57,11 +69,10 @@ async function openHuggingFace(
 }
 
 async function openGgufFiles(folder: Folder, file: string, ignore: readonly string[]): Promise<OpenFiles> {
-  const checkpoint = await openGguf(await openNamed(folder, file));
+  const checkpoint = await openGguf(folder, file);
   try {
     const read = await readGgufConfig(checkpoint, ignore);
-    const eos = checkpoint.values.get("tokenizer.ggml.eos_token_id")?.value;
-    return { ...read, ...(await readTexts(folder, { eos_token_id: eos })), checkpoint };
+    return { ...read, ...(await readGgufTexts(folder, file, checkpoint.values)), checkpoint };
   } catch (error) {
     await checkpoint.close();
     throw error;
@@ -77,9 +88,48 @@ async function openNamed(folder: Folder, file: string): Promise<Source> {
   });
 }
 
-async function readTexts(folder: Folder, config: unknown): Promise<Texts> {
+async function readTexts(folder: Folder, config: unknown, values?: GgufMetadata): Promise<Texts> {
   const tokenizer = await readTokenizer(folder);
-  return { tokenizer, eosTokens: await readEosTokens(folder, config, tokenizer) };
+  const eosTokens = await readEosTokens(folder, config, tokenizer);
+  return { tokenizer, eosTokens, chatTemplates: await readChatTemplates(folder, values, tokenizer) };
+}
+
+/** A GGUF file's own tokenizer goes first, since a folder may hold files of many models; without one the folder's counts. */
+async function readGgufTexts(folder: Folder, file: string, values: GgufMetadata): Promise<Texts> {
+  if (!hasGgufTokenizer(values)) {
+    return readTexts(folder, { eos_token_id: values.get("tokenizer.ggml.eos_token_id")?.value }, values);
+  }
+  const tokenizer = readGgufTokenizer(values, `${folder.name}/${file}`);
+  const usable = tokenizer instanceof Tokenizer ? tokenizer : undefined;
+  return {
+    tokenizer,
+    eosTokens: ggufEndTokens(values),
+    chatTemplates: await readChatTemplates(folder, values, usable),
+  };
+}
+
+function readGgufTokenizer(values: GgufMetadata, fileName: string): Tokenizer | CheckpointError {
+  try {
+    return Tokenizer.fromGguf(values, fileName);
+  } catch (error) {
+    if (error instanceof CheckpointError) return error;
+    throw error;
+  }
+}
+
+/** As with the tokenizer, a GGUF file's own templates go before those of files beside it. */
+async function readChatTemplates(
+  folder: Folder,
+  values: GgufMetadata | undefined,
+  tokenizer: Tokenizer | undefined,
+): Promise<ChatTemplateSources> {
+  const tokens = { bos_token: tokenizer?.bosToken, eos_token: tokenizer?.eosToken };
+  const own = readGgufTemplates(values ?? new Map());
+  if (own.size > 0) return { name: folder.name, templates: own, tokens };
+  const config = await readJson(folder, "tokenizer_config.json");
+  const [jinja, json] = [await readText(folder, "chat_template.jinja"), await readJson(folder, "chat_template.json")];
+  const templates = readTemplates({ jinja, config, json });
+  return { name: folder.name, templates, tokens: { ...tokens, ...readTokenVariables(config) } };
 }
 
 async function readTokenizer(folder: Folder): Promise<Tokenizer | undefined> {
@@ -99,9 +149,22 @@ async function readEosTokens(folder: Folder, config: unknown, tokenizer: Tokeniz
 }
 
 /** Most bytes of a JSON file; the largest tokenizers have 35 MB. */
-const MAX_JSON_BYTES = 2 ** 28;
+const MAX_JSON_BYTES = 2 ** 26;
 
-async function readJson(folder: Folder, fileName: string): Promise<unknown> {
+export function readJson(folder: Folder, fileName: string): Promise<unknown> {
+  return readFile(folder, fileName, "JSON", parseJson);
+}
+
+function readText(folder: Folder, fileName: string): Promise<string | undefined> {
+  return readFile(folder, fileName, "text", (text) => text);
+}
+
+async function readFile<T>(
+  folder: Folder,
+  fileName: string,
+  kind: string,
+  parse: (text: string) => T,
+): Promise<T | undefined> {
   const source = await folder.open(fileName);
   if (source === undefined) return undefined;
   const path = `${folder.name}: ${fileName}`;
@@ -111,11 +174,17 @@ async function readJson(folder: Folder, fileName: string): Promise<unknown> {
       throw new ConfigError("config.value", { path, expected: `must be at most ${MAX_JSON_BYTES} bytes`, got });
     }
     const text = new TextDecoder("utf-8", { fatal: true }).decode(await source.read(0, source.sizeBytes));
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
     if (cause instanceof ConfigError || cause instanceof CheckpointError) throw cause;
     const remedy = "The file is damaged: download it again.";
-    throw new ConfigError("config.value", { path, expected: "must be JSON in UTF-8", got: `${cause}`, remedy, cause });
+    throw new ConfigError("config.value", {
+      path,
+      expected: `must be ${kind} in UTF-8`,
+      got: `${cause}`,
+      remedy,
+      cause,
+    });
   } finally {
     await source.close();
   }

@@ -9,16 +9,18 @@ import { buildTape } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { ChatTemplate } from "../tokenizer/chat-template.ts";
+import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
+import { type Chat, ChatEncoder, isChat, type Prompt } from "./chat.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
 import { checkChoice, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import type { Runtimes } from "./runtime.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-/** One sequence (text or token ids), or several to run in one step. */
-export type RunInput = string | readonly number[] | readonly string[] | readonly (readonly number[])[];
+/** One sequence, or several to run in one step. */
+export type RunInput = Prompt | readonly string[] | readonly Chat[] | readonly (readonly number[])[];
 
 /** What a tape over weights alone is built from. */
 export interface WeightScope {
@@ -35,8 +37,10 @@ export interface ModelParts {
   readonly bindings: Bindings;
   readonly checkpoint: Checkpoint;
   readonly catalog: PointCatalog;
-  readonly tokenizer: Tokenizer | undefined;
+  /** An error says why the tokenizer cannot be used. */
+  readonly tokenizer: Tokenizer | CheckpointError | undefined;
   readonly eosTokens: readonly number[];
+  readonly chatTemplate: ChatTemplate;
   readonly backend: string;
   readonly ignoredKeys: readonly string[];
   readonly close: () => Promise<void>;
@@ -47,6 +51,7 @@ export class Model {
   readonly #parts: ModelParts;
   /** What lists of reads stand for; generating asks for the same one in every step. */
   readonly #resolved = new Map<string, readonly Read[]>();
+  #chatEncoder: ChatEncoder | undefined;
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
@@ -85,13 +90,14 @@ export class Model {
   }
 
   get hasTokenizer(): boolean {
-    return this.#parts.tokenizer !== undefined;
+    return this.#parts.tokenizer instanceof Tokenizer;
   }
 
-  /** @throws CheckpointError where the checkpoint has no tokenizer; it then takes token ids only. */
+  /** @throws CheckpointError where the checkpoint has no tokenizer that golgi can use; it then takes token ids only. */
   get tokenizer(): Tokenizer {
     const { tokenizer, name } = this.#parts;
-    if (tokenizer !== undefined) return tokenizer;
+    if (tokenizer instanceof Tokenizer) return tokenizer;
+    if (tokenizer !== undefined) throw tokenizer;
     throw new CheckpointError("checkpoint.tokenizer", {
       path: name,
       expected: "text needs a tokenizer.json beside the weights",
@@ -103,6 +109,19 @@ export class Model {
   /** Tokens that end a text, by the model's own files. */
   get eosTokens(): readonly number[] {
     return this.#parts.eosTokens;
+  }
+
+  /** How messages become a text; without names where the model's files hold no template. */
+  get chatTemplate(): ChatTemplate {
+    return this.#parts.chatTemplate;
+  }
+
+  /** The tokens that `run` and `generate` take a prompt for. */
+  encode(prompt: Prompt): readonly number[] {
+    if (typeof prompt === "string") return this.tokenizer.encode(prompt);
+    if (!isChat(prompt)) return prompt;
+    this.#chatEncoder ??= new ChatEncoder(this.chatTemplate, this.tokenizer);
+    return this.#chatEncoder.encode(prompt);
   }
 
   /** Every point of this model. */
@@ -193,12 +212,9 @@ export class Model {
     return new Session(this, scheduler, executor.newSequence(length), contextLength);
   }
 
-  /** Continues a text or token ids, one step a token. */
-  async *generate(
-    input: string | readonly number[],
-    options: GenerateOptions = {},
-  ): AsyncGenerator<GenerationStep, void, undefined> {
-    const tokens = typeof input === "string" ? this.tokenizer.encode(input) : input;
+  /** Continues a text, token ids or a conversation, one step a token. */
+  async *generate(input: Prompt, options: GenerateOptions = {}): AsyncGenerator<GenerationStep, void, undefined> {
+    const tokens = this.encode(input);
     const session = this.#newSession({}, tokens.length + (options.maxTokens ?? this.config.contextLength));
     try {
       yield* session.generate(tokens, options);
@@ -213,7 +229,7 @@ export class Model {
   }
 
   #sequences(input: RunInput): readonly (readonly number[])[] {
-    if (typeof input === "string") return [this.tokenizer.encode(input)];
+    if (typeof input === "string" || isChat(input)) return [this.encode(input)];
     if (input.length === 0) {
       throw new RequestError("request.tokens", {
         path: "input",
@@ -222,9 +238,7 @@ export class Model {
       });
     }
     if (typeof input[0] === "number") return [input as readonly number[]];
-    return (input as readonly (string | readonly number[])[]).map((one) =>
-      typeof one === "string" ? this.tokenizer.encode(one) : one,
-    );
+    return (input as readonly Prompt[]).map((one) => this.encode(one));
   }
 }
 

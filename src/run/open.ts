@@ -3,9 +3,10 @@ import { BackendError, RequestError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { PointCatalog } from "../points/catalog.ts";
 import type { Precision } from "../tensor/dtype.ts";
-import { bindWeights, findTensor, type IgnoredTensors } from "../weights/bind.ts";
-import { namedWeights } from "../weights/schema.ts";
-import { type ModelFiles, openFiles } from "./files.ts";
+import { ChatTemplate } from "../tokenizer/chat-template.ts";
+import { type Bindings, bindWeights, findTensor, type IgnoredTensors } from "../weights/bind.ts";
+import { namedWeights, type WeightTree } from "../weights/schema.ts";
+import { type ModelFiles, type OpenFiles, openFiles } from "./files.ts";
 import { Model } from "./model.ts";
 import { checkChoice, checkOptions } from "./options.ts";
 import { Runtimes } from "./runtime.ts";
@@ -31,13 +32,9 @@ export async function openModel(
   checkChoice("open: precision", precision, ["f32", "f64"]);
   const backend = findBackend(backendName, precision, backends);
   const files = await openFiles({ folder, weightsFile }, ignore);
-  const { architecture, config, ignoredKeys, checkpoint, usedTensors: used, tokenizer, eosTokens } = files;
+  const { architecture, config, ignoredKeys, checkpoint, tokenizer, eosTokens, chatTemplates } = files;
   try {
-    const { prefix } = architecture;
-    const tree = architecture.weights(config, (spec) => findTensor(checkpoint, spec, prefix) !== undefined);
-    const ignored: IgnoredTensors[] = [...architecture.ignoredTensors, ...ignore.map(exactly)];
-    const bindings = bindWeights(namedWeights(tree), checkpoint, { prefix, ignored, used });
-    checkIgnored(ignore, [...ignoredKeys, ...bindings.ignored.map(({ tensor }) => tensor)]);
+    const { tree, bindings } = bindFiles(files, ignore);
     const runtimes = new Runtimes(backend, architecture, config, tree, {
       bindings: bindings.weights,
       checkpoint,
@@ -55,6 +52,7 @@ export async function openModel(
       catalog: new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend),
       tokenizer,
       eosTokens,
+      chatTemplate: new ChatTemplate(chatTemplates, host.localTime),
       backend: backend.name,
       ignoredKeys,
       close: async () => {
@@ -66,6 +64,17 @@ export async function openModel(
     await checkpoint.close();
     throw error;
   }
+}
+
+/** Binds the weights that the config declares; each name in `ignore` must leave out a key or a tensor. */
+export function bindFiles(files: OpenFiles, ignore: readonly string[]): { tree: WeightTree; bindings: Bindings } {
+  const { architecture, config, ignoredKeys, checkpoint, usedTensors: used } = files;
+  const { prefix } = architecture;
+  const tree = architecture.weights(config, (spec) => findTensor(checkpoint, spec, prefix) !== undefined);
+  const ignored: IgnoredTensors[] = [...architecture.ignoredTensors, ...ignore.map(exactly)];
+  const bindings = bindWeights(namedWeights(tree), checkpoint, { prefix, ignored, used });
+  checkIgnored(ignore, [...ignoredKeys, ...bindings.ignored.map(({ tensor }) => tensor)]);
+  return { tree, bindings };
 }
 
 /** The backend of that name, or the best one that computes in this precision. */

@@ -3,6 +3,7 @@ import type { Read } from "../glass/plan.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
 import type { KvType } from "../tape/value.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { isChat, type Prompt } from "./chat.ts";
 import { type GenerateOptions, type GenerationStep, generate } from "./generate.ts";
 import type { Sequence } from "./kv-pages.ts";
 import { checkRunOptions, type RunOptions } from "./options.ts";
@@ -14,6 +15,7 @@ export interface SessionModel {
   readonly tokenizer: Tokenizer;
   readonly hasTokenizer: boolean;
   readonly eosTokens: readonly number[];
+  encode(prompt: Prompt): readonly number[];
   resolveReads(specs: readonly ReadSpec[]): readonly Read[];
 }
 
@@ -56,24 +58,24 @@ export class Session {
     return this.#tokens;
   }
 
-  /** Runs further tokens (or text, BOS added only at the very start) after those already cached. */
-  async append(input: string | readonly number[], options: RunOptions = {}): Promise<Run> {
+  /**
+   * Runs further tokens (or text, BOS added only at the very start) after those already cached. A chat is the whole
+   * conversation: what is cached of its beginning stays, the rest is forgotten, and only what is new runs.
+   */
+  async append(input: Prompt, options: RunOptions = {}): Promise<Run> {
     this.#checkOpen();
-    const given = typeof input === "string" ? input : [...input];
-    return this.#inOrder(() => this.#append(this.#encode(given), options));
+    const given = typeof input === "string" || isChat(input) ? input : [...input];
+    return this.#inOrder(async () => this.#append(await this.#unseen(given), options));
   }
 
   /** Appends `input` and continues it token by token. */
-  async *generate(
-    input: string | readonly number[],
-    options: GenerateOptions = {},
-  ): AsyncGenerator<GenerationStep, void, undefined> {
+  async *generate(input: Prompt, options: GenerateOptions = {}): AsyncGenerator<GenerationStep, void, undefined> {
     this.#checkOpen();
-    await this.#last;
+    const tokens = await this.#inOrder(() => this.#unseen(input));
     const { hasTokenizer, eosTokens } = this.#model;
     const tokenizer = hasTokenizer ? this.#model.tokenizer : undefined;
     const { contextLength } = this;
-    yield* generate(this, this.#encode(input), options, { tokenizer, eosTokens, contextLength });
+    yield* generate(this, tokens, options, { tokenizer, eosTokens, contextLength });
   }
 
   /** A second session that goes on from here; what both have cached is shared until one of them writes there. */
@@ -97,12 +99,7 @@ export class Session {
         got: `${length}`,
       });
     }
-    await this.#inOrder(() =>
-      this.#scheduler.exclusive(() => {
-        this.#sequence.truncate(length);
-        this.#tokens.length = Math.min(length, this.#tokens.length);
-      }),
-    );
+    await this.#inOrder(() => this.#truncate(length));
   }
 
   /**
@@ -111,12 +108,7 @@ export class Session {
    */
   async reuse(tokens: readonly number[]): Promise<number[]> {
     this.#checkOpen();
-    await this.#last;
-    const limit = Math.min(tokens.length - 1, this.#tokens.length);
-    let nShared = 0;
-    while (nShared < limit && tokens[nShared] === this.#tokens[nShared]) nShared++;
-    await this.truncate(nShared);
-    return tokens.slice(nShared);
+    return this.#inOrder(() => this.#reuse(tokens));
   }
 
   /** Gives the cache's memory back, once the calls under way have ended. */
@@ -140,9 +132,26 @@ export class Session {
     return run;
   }
 
-  #encode(input: string | readonly number[]): readonly number[] {
+  /** The tokens of `input` that are to run after those that are cached. */
+  async #unseen(input: Prompt): Promise<readonly number[]> {
+    if (isChat(input)) return this.#reuse(this.#model.encode(input));
     if (typeof input !== "string") return input;
     return this.#model.tokenizer.encode(input, { addSpecialTokens: this.#tokens.length === 0 });
+  }
+
+  async #reuse(tokens: readonly number[]): Promise<number[]> {
+    const limit = Math.min(tokens.length - 1, this.#tokens.length);
+    let nShared = 0;
+    while (nShared < limit && tokens[nShared] === this.#tokens[nShared]) nShared++;
+    await this.#truncate(nShared);
+    return tokens.slice(nShared);
+  }
+
+  #truncate(length: number): Promise<void> {
+    return this.#scheduler.exclusive(() => {
+      this.#sequence.truncate(length);
+      this.#tokens.length = Math.min(length, this.#tokens.length);
+    });
   }
 
   #fullError(nNew: number): RequestError {

@@ -62,6 +62,13 @@ const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
   );
 })();
 
+const CHARACTER_OF_BYTE: readonly string[] = Array.from(BYTE_OF_CHARACTER.keys());
+
+/** A text's bytes, spelled in the alphabet. */
+export function byteLevelText(text: string): string {
+  return Array.from(utf8(text), (byte) => CHARACTER_OF_BYTE[byte]).join("");
+}
+
 /** An entry with a character outside the alphabet was not spelled in it, and stands for itself. */
 function byteLevelBytes(token: string): Uint8Array<ArrayBuffer> {
   const bytes = Array.from(token, (character) => BYTE_OF_CHARACTER.get(character));
@@ -159,6 +166,7 @@ function sequenceLength(lead: number): number {
   return lead < 0xf0 ? 3 : 4;
 }
 
-function byteName(byte: number): string {
+/** How SentencePiece's vocabularies name a byte. */
+export function byteName(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 }

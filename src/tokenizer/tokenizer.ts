@@ -1,48 +1,58 @@
-import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { RequestError } from "../errors.ts";
+import { ggufToTokenizerJson, type TokenizerMetadata } from "./from-gguf.ts";
 import { isObject, quote, unusable } from "./json.ts";
+import { readNormalizer } from "./normalizer.ts";
+import { readPreTokenizer } from "./pre-tokenizer.ts";
+import { readBpe } from "./read-bpe.ts";
 import { TokenStream } from "./stream.ts";
+import { TextEncoding } from "./text-encoding.ts";
 import { bytesForDisplay, countLeadingSpaces, readDecoder, type TokenBytes, utf8 } from "./token-bytes.ts";
-import {
-  readSettings,
-  readTemplate,
-  readVocabulary,
-  type TokenizerSettings,
-  type Vocabulary,
-} from "./tokenizer-json.ts";
+import { type ReadTokenizer, readTokenizerJson, type Vocabulary } from "./tokenizer-json.ts";
 
-interface Parts {
-  readonly library: Library;
-  readonly vocabulary: Vocabulary;
+interface Parts extends Omit<ReadTokenizer, "model"> {
+  readonly encoding: TextEncoding;
   readonly tokenBytes: TokenBytes;
-  readonly bosTokenId: number | undefined;
-  readonly eosTokenId: number | undefined;
-  /** Who puts BOS in front: the library's post-processor, this class, or nobody. */
-  readonly addsBos: "library" | "here" | "nobody";
 }
 
 /**
  * Text to token ids and back, for byte-pair vocabularies of both kinds: byte-level (GPT-2, Llama 3, Qwen) and
- * SentencePiece (Llama 2, Mistral, Gemma). Encoding is the library's; bytes, decoding and streaming are our own.
+ * SentencePiece (Llama 2, Mistral, Gemma).
  */
 export class Tokenizer {
-  readonly #library: Library;
-  readonly #vocabulary: Vocabulary;
+  readonly #encoding: TextEncoding;
+  readonly #tokens: Vocabulary["tokens"];
   readonly #tokenBytes: TokenBytes;
-  readonly #addsBos: Parts["addsBos"];
+  readonly #template: Parts["template"];
+  readonly #added: ReadonlySet<number>;
+  readonly #special: ReadonlySet<number>;
   /** One more than the highest id; ids between may be unused. */
   readonly vocabSize: number;
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
+  /** Tokens that mark places (begin, end, roles) and are not text. */
+  readonly specialTokens: readonly { readonly id: number; readonly text: string }[];
 
-  private constructor(parts: Parts) {
-    this.#library = parts.library;
-    this.#vocabulary = parts.vocabulary;
-    this.#tokenBytes = parts.tokenBytes;
-    this.#addsBos = parts.addsBos;
-    this.vocabSize = parts.vocabulary.tokens.length;
-    this.bosTokenId = parts.bosTokenId;
-    this.eosTokenId = parts.eosTokenId;
+  private constructor({ encoding, vocabulary, tokenBytes, template, bosTokenId, eosTokenId }: Parts) {
+    const { tokens, added } = vocabulary;
+    const special = added.filter((token) => token.special);
+    this.#encoding = encoding;
+    this.#tokens = tokens;
+    this.#tokenBytes = tokenBytes;
+    this.#template = template;
+    this.#added = new Set(added.map(({ id }) => id));
+    this.#special = new Set(special.map(({ id }) => id));
+    this.vocabSize = tokens.length;
+    this.bosTokenId = bosTokenId;
+    this.eosTokenId = eosTokenId;
+    this.specialTokens = special.map(({ id, content }) => ({ id, text: content }));
+  }
+
+  get bosToken(): string | undefined {
+    return this.bosTokenId === undefined ? undefined : this.token(this.bosTokenId);
+  }
+
+  get eosToken(): string | undefined {
+    return this.eosTokenId === undefined ? undefined : this.token(this.eosTokenId);
   }
 
   /**
@@ -53,30 +63,43 @@ export class Tokenizer {
     if (!isObject(tokenizerJson)) {
       throw unusable(fileName, "the file must hold a JSON object", quote(tokenizerJson));
     }
-    const model = readModel(tokenizerJson.model, fileName);
-    const vocabulary = readVocabulary(model, tokenizerJson.added_tokens, fileName);
-    const settings = readSettings(tokenizerConfig, "tokenizer_config.json");
-    checkUnknownToken(model.unk_token, vocabulary, fileName);
-    const [templateBos] = readTemplate(tokenizerJson.post_processor, vocabulary, fileName);
+    const read = readTokenizerJson(tokenizerJson, tokenizerConfig, fileName);
+    const { model, vocabulary } = read;
     return new Tokenizer({
-      library: openLibrary({ ...tokenizerJson, model }, tokenizerConfig, fileName),
-      vocabulary,
+      ...read,
+      encoding: new TextEncoding({
+        added: vocabulary.added,
+        normalize: readNormalizer(tokenizerJson.normalizer, `${fileName}, normalizer`),
+        preTokenizer: readPreTokenizer(tokenizerJson.pre_tokenizer, `${fileName}, pre_tokenizer`),
+        ...readBpe(model, vocabulary, fileName),
+      }),
       tokenBytes: readDecoder(tokenizerJson.decoder, fileName),
-      eosTokenId: settings.eosToken === undefined ? undefined : vocabulary.idOf.get(settings.eosToken),
-      ...resolveBos(settings, templateBos, vocabulary),
     });
   }
 
+  /** From the metadata of a GGUF file, which `fileName` names in errors (`checkpoint.tokenizer`). */
+  static fromGguf(values: TokenizerMetadata, fileName: string): Tokenizer {
+    const { tokenizerJson, tokenizerConfig } = ggufToTokenizerJson(values, fileName);
+    return Tokenizer.fromJson(tokenizerJson, tokenizerConfig, `${fileName}, as tokenizer.json`);
+  }
+
   /**
-   * The ids of a text. With `addSpecialTokens` (the default) BOS comes first where the model has one, and only once
-   * where the text itself begins with it. Special tokens that the text spells become their ids in any case.
+   * The ids of a text. With `addSpecialTokens` (the default) BOS comes first where the model has one, and only once where
+   * the text itself begins with it. Special tokens that a text spells are text like any other, since users may write
+   * anything; with `parseSpecialTokens` they become their ids, as in what a chat template makes.
    */
-  encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
-    const { ids } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
-    const bos = this.bosTokenId;
-    if (!addSpecialTokens || bos === undefined) return ids;
-    if (this.#addsBos === "library" && ids[0] === bos && ids[1] === bos) return ids.slice(1);
-    return this.#addsBos === "here" && ids[0] !== bos ? [bos, ...ids] : ids;
+  encode(
+    text: string,
+    {
+      addSpecialTokens = true,
+      parseSpecialTokens = false,
+    }: { addSpecialTokens?: boolean; parseSpecialTokens?: boolean } = {},
+  ): number[] {
+    const ids = this.#encoding.encode(text.toWellFormed(), parseSpecialTokens);
+    if (!addSpecialTokens) return ids;
+    const isBosThere = ids.length > 0 && ids[0] === this.bosTokenId;
+    const template = isBosThere && this.#template[0] === this.bosTokenId ? this.#template.slice(1) : this.#template;
+    return template.flatMap((id) => id ?? ids);
   }
 
   /** The text of ids; special tokens leave none unless `skipSpecialTokens` is false, then they leave their names. */
@@ -94,7 +117,7 @@ export class Tokenizer {
 
   /** The raw vocabulary entry, e.g. `▁the` or `Ġthe`. */
   token(id: number): string {
-    const token = Number.isInteger(id) ? this.#vocabulary.tokens[id] : undefined;
+    const token = Number.isInteger(id) ? this.#tokens[id] : undefined;
     if (token !== undefined) return token;
     throw new RequestError("request.tokens", {
       path: "tokens",
@@ -111,7 +134,7 @@ export class Tokenizer {
 
   /** The bytes that the token adds to a text, within it; none for a special token. */
   bytes(id: number): Uint8Array {
-    return this.#vocabulary.special.has(id) ? new Uint8Array() : this.#bytesOf(id);
+    return this.#special.has(id) ? new Uint8Array() : this.#bytesOf(id);
   }
 
   /**
@@ -126,50 +149,7 @@ export class Tokenizer {
 
   #bytesOf(id: number): Uint8Array<ArrayBuffer> {
     const token = this.token(id);
-    if (this.#vocabulary.special.has(id)) return utf8(token);
-    return this.#tokenBytes.bytesOf(token, this.#vocabulary.added.has(id));
-  }
-}
-
-/** Older files leave out the type of a byte-pair model. */
-function readModel(model: unknown, fileName: string): Record<string, unknown> {
-  if (!isObject(model)) throw unusable(`${fileName}, model`, "it must be an object", quote(model));
-  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
-  if (type === "BPE" && Array.isArray(model.merges)) return { ...model, type };
-  const expected = "the model must be byte-pair encoding (BPE) with a list of merges";
-  throw unusable(`${fileName}, model`, expected, `type ${quote(type)}`, "Use a model with another tokenizer.");
-}
-
-/** The post-processor's template goes first; `add_bos_token` counts where the template leaves BOS out. */
-function resolveBos(
-  settings: TokenizerSettings,
-  templateBos: string | undefined,
-  vocabulary: Vocabulary,
-): Pick<Parts, "bosTokenId" | "addsBos"> {
-  const bosToken = settings.bosToken ?? templateBos;
-  const bosTokenId = bosToken === undefined ? undefined : vocabulary.idOf.get(bosToken);
-  if (settings.addBosToken && bosTokenId === undefined) {
-    const expected = "add_bos_token needs a bos_token of the vocabulary";
-    const remedy = "Name it, or leave out add_bos_token.";
-    throw unusable("tokenizer_config.json", expected, quote(settings.bosToken), remedy);
-  }
-  if (templateBos !== undefined) return { bosTokenId, addsBos: "library" };
-  return { bosTokenId, addsBos: settings.addBosToken ? "here" : "nobody" };
-}
-
-/** Without this check the library would hand out undefined ids. */
-function checkUnknownToken(token: unknown, vocabulary: Vocabulary, fileName: string): void {
-  if (token === undefined || token === null || vocabulary.idOf.has(token as string)) return;
-  throw unusable(`${fileName}, model.unk_token`, "it must be in the vocabulary", quote(token));
-}
-
-function openLibrary(tokenizerJson: Record<string, unknown>, config: unknown, fileName: string): Library {
-  // The library reads these keys without asking whether they are there; files of older versions leave some out.
-  const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, added_tokens: [] };
-  try {
-    return new Library({ ...absent, ...tokenizerJson }, { ...(config ?? {}), clean_up_tokenization_spaces: false });
-  } catch (cause) {
-    const got = `"${(cause as Error).message}"`;
-    throw unusable(fileName, "the tokenizer library must understand the file", got, undefined, cause);
+    if (this.#special.has(id)) return utf8(token);
+    return this.#tokenBytes.bytesOf(token, this.#added.has(id));
   }
 }

@@ -8,9 +8,9 @@ export const u64 = (value: number | bigint) => new Uint8Array(BigUint64Array.of(
 export const text = (value: string) => concat(u64(utf8(value).length), utf8(value));
 
 /** Ids of the types of values. */
-export const VALUE = { u8: 0, u32: 4, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
+export const VALUE = { u8: 0, u16: 2, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
 /** Ids of the types of tensors. */
-export const TENSOR = { f32: 0, q8_0: 8, q4_k: 12 } as const;
+export const TENSOR = { f32: 0, q8_0: 8, iq2_xs: 17 } as const;
 
 /** One key of the metadata; `bytes` are those of the value. */
 export function value(key: string, type: number, bytes: Uint8Array): Uint8Array {
@@ -18,7 +18,7 @@ export function value(key: string, type: number, bytes: Uint8Array): Uint8Array 
 }
 
 /** The entry of a tensor, its sizes innermost first, as they stand in the file. */
-export function tensor(name: string, sizes: readonly (number | bigint)[], type: number, offset: number): Uint8Array {
+export function tensor(name: string, sizes: readonly (number | bigint)[], type: number, offset: number | bigint): Uint8Array {
   return concat(text(name), u32(sizes.length), ...sizes.map(u64), u32(type), u64(offset));
 }
 
