@@ -74,7 +74,7 @@ describe.each(files)("templates of %s", (file) => {
 
 describe("a chat template", () => {
   const from = (templates: Record<string, string>, now?: () => Date): ChatTemplate =>
-    new ChatTemplate({ name: "model", templates: new Map(Object.entries(templates)), tokens: {} }, now);
+    new ChatTemplate({ name: "model", templates: new Map(Object.entries(templates)), tokens: () => ({}) }, now);
 
   it("begins an answer unless asked not to", () => {
     const template = from({ default: "{{ add_generation_prompt }}" });

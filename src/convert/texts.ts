@@ -9,7 +9,7 @@ import { tokenizerJsonToGguf } from "../tokenizer/to-gguf.ts";
 import type { ConversionSource, ConvertedFile } from "./conversion.ts";
 import { integer, text } from "./gguf-config.ts";
 
-type TextSource = Pick<ConversionSource, "folder" | "checkpoint" | "values" | "config" | "chatTemplates" | "eosTokens">;
+type TextSource = Pick<ConversionSource, "folder" | "checkpoint" | "values" | "config" | "texts">;
 
 /** The files about text that transformers reads. */
 const TEXT_FILES = [
@@ -35,8 +35,8 @@ export async function ggufTexts(source: TextSource): Promise<{ values: GgufMetad
   const tokenizerConfig = await readJson(folder, "tokenizer_config.json");
   const tokenizer = new Map(tokenizerJsonToGguf(json, tokenizerConfig, { fileName, vocabSize: config.vocabSize }));
   checkSize(tokenizer, config.vocabSize, fileName);
-  const ends = endTokens(source.eosTokens, tokenizer);
-  const templateEntries = templateValues(source.chatTemplates.templates);
+  const ends = endTokens(source.texts.eosTokens, tokenizer);
+  const templateEntries = templateValues(source.texts.chatTemplates.templates);
   return { values: new Map<string, GgufValue>([...tokenizer, ...ends.values, ...templateEntries]), notes: ends.notes };
 }
 
@@ -66,8 +66,9 @@ export async function folderTexts(
   return { files, notes: hasTokenizer ? [] : [NO_TOKENIZER] };
 }
 
-function filesOfGguf({ checkpoint, chatTemplates, eosTokens }: TextSource, values: GgufMetadata): ConvertedFile[] {
+function filesOfGguf({ checkpoint, texts }: TextSource, values: GgufMetadata): ConvertedFile[] {
   const { tokenizerJson, tokenizerConfig } = ggufToTokenizerJson(values, checkpoint.name);
+  const { eosTokens, chatTemplates } = texts;
   const { templates } = chatTemplates;
   const only = templates.size === 1 ? templates.get("default") : undefined;
   const named = Array.from(templates, ([name, template]) => ({ name, template }));

@@ -24,11 +24,13 @@ export interface ModelFiles {
 }
 
 /** What a model's files say, in whichever format they are. */
-export interface OpenFiles extends ReadConfig, Texts {
+export interface OpenFiles extends ReadConfig {
   readonly checkpoint: Checkpoint;
+  readonly texts: Texts;
 }
 
-interface Texts {
+/** What belongs to a model's text. Of a GGUF file it is worked out when it is first asked for. */
+export interface Texts {
   /** An error where a GGUF file's own tokenizer cannot be used; the model then takes token ids only. */
   readonly tokenizer: Tokenizer | CheckpointError | undefined;
   /** Tokens that end a text. */
@@ -65,14 +67,14 @@ async function openHuggingFace(
     weightsFile === undefined
       ? await openSafetensors(folder)
       : await openSafetensorsFile(await openNamed(folder, weightsFile));
-  return { ...read, ...texts, checkpoint };
+  return { ...read, texts, checkpoint };
 }
 
 async function openGgufFiles(folder: Folder, file: string, ignore: readonly string[]): Promise<OpenFiles> {
   const checkpoint = await openGguf(folder, file);
   try {
     const read = await readGgufConfig(checkpoint, ignore);
-    return { ...read, ...(await readGgufTexts(folder, file, checkpoint.values)), checkpoint };
+    return { ...read, texts: await readGgufTexts(folder, file, checkpoint.values), checkpoint };
   } catch (error) {
     await checkpoint.close();
     throw error;
@@ -91,7 +93,7 @@ async function openNamed(folder: Folder, file: string): Promise<Source> {
 async function readTexts(folder: Folder, config: unknown, values?: GgufMetadata): Promise<Texts> {
   const tokenizer = await readTokenizer(folder);
   const eosTokens = await readEosTokens(folder, config, tokenizer);
-  return { tokenizer, eosTokens, chatTemplates: await readChatTemplates(folder, values, tokenizer) };
+  return { tokenizer, eosTokens, chatTemplates: await readChatTemplates(folder, values, () => tokenizer) };
 }
 
 /** A GGUF file's own tokenizer goes first, since a folder may hold files of many models; without one the folder's counts. */
@@ -99,12 +101,30 @@ async function readGgufTexts(folder: Folder, file: string, values: GgufMetadata)
   if (!hasGgufTokenizer(values)) {
     return readTexts(folder, { eos_token_id: values.get("tokenizer.ggml.eos_token_id")?.value }, values);
   }
-  const tokenizer = readGgufTokenizer(values, `${folder.name}/${file}`);
-  const usable = tokenizer instanceof Tokenizer ? tokenizer : undefined;
+  // A vocabulary takes longer than all else, and whoever has token ids does not need it.
+  const tokenizer = once(() => readGgufTokenizer(values, `${folder.name}/${file}`));
+  const usable = (): Tokenizer | undefined => {
+    const read = tokenizer();
+    return read instanceof Tokenizer ? read : undefined;
+  };
+  const eosTokens = once(() => ggufEndTokens(values));
   return {
-    tokenizer,
-    eosTokens: ggufEndTokens(values),
+    get tokenizer() {
+      return tokenizer();
+    },
+    get eosTokens() {
+      return eosTokens();
+    },
     chatTemplates: await readChatTemplates(folder, values, usable),
+  };
+}
+
+/** A function that computes its value when it is first called. */
+function once<T>(compute: () => T): () => T {
+  let known: { readonly value: T } | undefined;
+  return () => {
+    known ??= { value: compute() };
+    return known.value;
   };
 }
 
@@ -121,15 +141,15 @@ function readGgufTokenizer(values: GgufMetadata, fileName: string): Tokenizer | 
 async function readChatTemplates(
   folder: Folder,
   values: GgufMetadata | undefined,
-  tokenizer: Tokenizer | undefined,
+  tokenizer: () => Tokenizer | undefined,
 ): Promise<ChatTemplateSources> {
-  const tokens = { bos_token: tokenizer?.bosToken, eos_token: tokenizer?.eosToken };
+  const tokens = () => ({ bos_token: tokenizer()?.bosToken, eos_token: tokenizer()?.eosToken });
   const own = readGgufTemplates(values ?? new Map());
   if (own.size > 0) return { name: folder.name, templates: own, tokens };
   const config = await readJson(folder, "tokenizer_config.json");
   const [jinja, json] = [await readText(folder, "chat_template.jinja"), await readJson(folder, "chat_template.json")];
   const templates = readTemplates({ jinja, config, json });
-  return { name: folder.name, templates, tokens: { ...tokens, ...readTokenVariables(config) } };
+  return { name: folder.name, templates, tokens: () => ({ ...tokens(), ...readTokenVariables(config) }) };
 }
 
 async function readTokenizer(folder: Folder): Promise<Tokenizer | undefined> {

@@ -13,6 +13,7 @@ import type { ChatTemplate } from "../tokenizer/chat-template.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
 import { type Chat, ChatEncoder, isChat, type Prompt } from "./chat.ts";
+import type { Texts } from "./files.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
 import { checkChoice, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
@@ -37,9 +38,7 @@ export interface ModelParts {
   readonly bindings: Bindings;
   readonly checkpoint: Checkpoint;
   readonly catalog: PointCatalog;
-  /** An error says why the tokenizer cannot be used. */
-  readonly tokenizer: Tokenizer | CheckpointError | undefined;
-  readonly eosTokens: readonly number[];
+  readonly texts: Texts;
   readonly chatTemplate: ChatTemplate;
   readonly backend: string;
   readonly ignoredKeys: readonly string[];
@@ -90,12 +89,13 @@ export class Model {
   }
 
   get hasTokenizer(): boolean {
-    return this.#parts.tokenizer instanceof Tokenizer;
+    return this.#parts.texts.tokenizer instanceof Tokenizer;
   }
 
   /** @throws CheckpointError where the checkpoint has no tokenizer that golgi can use; it then takes token ids only. */
   get tokenizer(): Tokenizer {
-    const { tokenizer, name } = this.#parts;
+    const { name, texts } = this.#parts;
+    const { tokenizer } = texts;
     if (tokenizer instanceof Tokenizer) return tokenizer;
     if (tokenizer !== undefined) throw tokenizer;
     throw new CheckpointError("checkpoint.tokenizer", {
@@ -108,7 +108,7 @@ export class Model {
 
   /** Tokens that end a text, by the model's own files. */
   get eosTokens(): readonly number[] {
-    return this.#parts.eosTokens;
+    return this.#parts.texts.eosTokens;
   }
 
   /** How messages become a text; without names where the model's files hold no template. */

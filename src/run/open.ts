@@ -32,7 +32,7 @@ export async function openModel(
   checkChoice("open: precision", precision, ["f32", "f64"]);
   const backend = findBackend(backendName, precision, backends);
   const files = await openFiles({ folder, weightsFile }, ignore);
-  const { architecture, config, ignoredKeys, checkpoint, tokenizer, eosTokens, chatTemplates } = files;
+  const { architecture, config, ignoredKeys, checkpoint, texts } = files;
   try {
     const { tree, bindings } = bindFiles(files, ignore);
     const runtimes = new Runtimes(backend, architecture, config, tree, {
@@ -50,9 +50,8 @@ export async function openModel(
       bindings,
       checkpoint,
       catalog: new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend),
-      tokenizer,
-      eosTokens,
-      chatTemplate: new ChatTemplate(chatTemplates, host.localTime),
+      texts,
+      chatTemplate: new ChatTemplate(texts.chatTemplates, host.localTime),
       backend: backend.name,
       ignoredKeys,
       close: async () => {

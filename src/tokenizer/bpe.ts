@@ -23,22 +23,17 @@ export interface BpeParts {
 export class BytePairEncoding {
   readonly #parts: BpeParts;
   readonly #pairs: PairTable;
-  /** `rank * length + position` must be an exact integer. */
-  readonly #maxLength: number;
 
   constructor(parts: BpeParts) {
     this.#parts = parts;
     this.#pairs = new PairTable(parts.merges);
-    this.#maxLength = Math.floor(Number.MAX_SAFE_INTEGER / (parts.merges.length + 1));
   }
 
-  /** The ids of a piece, which must not be longer than 2^53 divided by the number of merges. */
   encode(piece: string): Int32Array {
     const { ignoresMerges, idOf } = this.#parts;
     const whole = ignoresMerges ? idOf.get(piece) : undefined;
     if (whole !== undefined) return Int32Array.of(whole);
     const symbols = this.#symbols(piece);
-    if (symbols.length > this.#maxLength) throw new RangeError(`a piece of ${symbols.length} symbols`);
     return symbols.length < 2 ? symbols : this.#merge(symbols);
   }
 
@@ -63,6 +58,7 @@ export class BytePairEncoding {
     const n = ids.length;
     const next = Int32Array.from({ length: n }, (_, i) => i + 1);
     const previous = Int32Array.from({ length: n }, (_, i) => i - 1);
+    // Rank and position as one number, which is exact: a string has less than 2^29 characters, a file less than 2^24 merges.
     const queue = new MinHeap();
     const push = (at: number, right: number): void => {
       const pair = pairs.find(ids[at], ids[right]);

@@ -35,7 +35,7 @@ export interface ChatTemplateSources {
   /** By name. */
   readonly templates: ReadonlyMap<string, string>;
   /** Texts of special tokens by the names that templates have for them: `bos_token`, `eos_token`. */
-  readonly tokens: Readonly<Record<string, string | undefined>>;
+  tokens(): Readonly<Record<string, string | undefined>>;
 }
 
 const REMEDY = "Give a text instead, or the source of a template: { template }.";
@@ -90,7 +90,6 @@ export class ChatTemplate {
   /** The text of a conversation. @throws RequestError (`request.chat`) with what the template has against it. */
   render(input: TemplateInput): string {
     const { messages, tools, addGenerationPrompt = true, variables } = input;
-    const { tokens } = this.#sources;
     const normalized = checkMessages(messages).map(normalize);
     const template = this.#parse(this.source(input), input.template);
     const strftimeNow = (format: string): string => {
@@ -99,7 +98,7 @@ export class ChatTemplate {
     };
     try {
       return template.render({
-        ...{ ...tokens, strftime_now: strftimeNow, documents: null, ...variables },
+        ...{ ...this.#sources.tokens(), strftime_now: strftimeNow, documents: null, ...variables },
         ...{ messages: normalized, tools: tools ?? null, add_generation_prompt: addGenerationPrompt },
       });
     } catch (cause) {
