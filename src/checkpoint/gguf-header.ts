@@ -188,6 +188,6 @@ function checkApart(path: string, tensors: readonly StoredTensor[]): void {
 
 function textsOf(values: GgufMetadata): Record<string, string> {
   const texts: Record<string, string> = Object.create(null);
-  for (const [key, { type, value }] of values) if (type === "string") texts[key] = value as string;
+  for (const [key, entry] of values) if (entry.type === "string") texts[key] = entry.value as string;
   return texts;
 }

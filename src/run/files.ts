@@ -14,6 +14,7 @@ import {
 import { ggufEndTokens, hasGgufTokenizer } from "../tokenizer/from-gguf.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ReadConfig, readConfig, readGgufConfig } from "./config.ts";
+import { once } from "./once.ts";
 import { parseJson } from "./parse-json.ts";
 
 /** Where a model's files are. */
@@ -116,15 +117,6 @@ async function readGgufTexts(folder: Folder, file: string, values: GgufMetadata)
       return eosTokens();
     },
     chatTemplates: await readChatTemplates(folder, values, usable),
-  };
-}
-
-/** A function that computes its value when it is first called. */
-function once<T>(compute: () => T): () => T {
-  let known: { readonly value: T } | undefined;
-  return () => {
-    known ??= { value: compute() };
-    return known.value;
   };
 }
 

@@ -37,7 +37,8 @@ export interface ModelParts {
   readonly runtimes: Runtimes;
   readonly bindings: Bindings;
   readonly checkpoint: Checkpoint;
-  readonly catalog: PointCatalog;
+  /** Worked out when somebody asks for points. */
+  readonly catalog: () => PointCatalog;
   readonly texts: Texts;
   readonly chatTemplate: ChatTemplate;
   readonly backend: string;
@@ -126,7 +127,7 @@ export class Model {
 
   /** Every point of this model. */
   points(): Point[] {
-    return this.#parts.catalog.entries.map(({ row: _row, layer: _layer, ...point }) => point);
+    return this.#parts.catalog().entries.map(({ row: _row, layer: _layer, ...point }) => point);
   }
 
   /** The reads that names and globs stand for, each point once; the last mention of a point decides its positions. */
@@ -144,7 +145,7 @@ export class Model {
     const reads = new Map<string, Read>();
     for (const spec of specs) {
       const { pattern, positions } = parseRead(spec);
-      for (const entry of this.#parts.catalog.match(pattern)) {
+      for (const entry of this.#parts.catalog().match(pattern)) {
         if (entry.shape[0] === "R" && positions !== "all") throw rowsOfLogits(entry.name, positions);
         reads.set(entry.name, { entry, positions });
       }

@@ -8,6 +8,7 @@ import { type Bindings, bindWeights, findTensor, type IgnoredTensors } from "../
 import { namedWeights, type WeightTree } from "../weights/schema.ts";
 import { type ModelFiles, type OpenFiles, openFiles } from "./files.ts";
 import { Model } from "./model.ts";
+import { once } from "./once.ts";
 import { checkChoice, checkOptions } from "./options.ts";
 import { Runtimes } from "./runtime.ts";
 
@@ -49,7 +50,7 @@ export async function openModel(
       runtimes,
       bindings,
       checkpoint,
-      catalog: new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend),
+      catalog: once(() => new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend)),
       texts,
       chatTemplate: new ChatTemplate(texts.chatTemplates, host.localTime),
       backend: backend.name,
