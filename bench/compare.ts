@@ -113,8 +113,12 @@ async function runRound(settings: CompareSettings, ceilings: Ceilings, index: nu
       const { result, ceiling } = await ceilings.beside("f32", () => watched(one, { call: "prefill", tokens }));
       Object.assign(one.result, { prefillMs: result, prefillCeiling: ceiling });
     });
+    // Generation needs the vocabulary, which golgi reads by then; that is no part of a token's time.
+    await each(async ({ process }) => {
+      await process.ask({ call: "decode", prompt, nTokens: 1 });
+      await process.ask({ call: "held" });
+    });
     await each(async (one) => {
-      await one.process.ask({ call: "held" });
       const call = { call: "decode", prompt, nTokens: nWarmTokens + nDecode } as const;
       const { result, ceiling } = await ceilings.beside("read", () => watched(one, call));
       Object.assign(one.result, { decodeMs: (result as number[]).slice(nWarmTokens), decodeCeiling: ceiling });

@@ -1,10 +1,16 @@
-import { type BigIntStats, statSync } from "node:fs";
-import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { type BigIntStats, closeSync, fstatSync, openSync, read, readSync, statSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { CheckpointError, type Folder, type Source } from "../src/index.ts";
 
 /** The most that one system call is asked for; above 2 GiB they refuse. */
 const MAX_READ_BYTES = 2 ** 30;
+
+/** Up to here reading takes less time than handing it to another thread. */
+const MAX_DIRECT_BYTES = 65_536;
+
+const readInThread = promisify(read);
 
 /** A folder on disk, as a model's directory. */
 export async function openFolder(path: string): Promise<Folder> {
@@ -36,17 +42,20 @@ export async function openFile(path: string): Promise<Source> {
   throw missing(path, "the file must exist", "no such file", "Check the path, or download the file.");
 }
 
-async function openIfPresent(path: string): Promise<Source | undefined> {
-  let handle: FileHandle | undefined;
+/** Asks the system directly: it answers within microseconds, and another thread's answer takes milliseconds to come. */
+function openIfPresent(path: string): Source | undefined {
+  let descriptor: number | undefined;
   try {
     // Asked before opening, since opening a named pipe waits for its writer.
-    if (!(await stat(path)).isFile()) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return undefined;
+    if (!stats.isFile()) {
       throw missing(path, "it must be a regular file", "something else, such as a folder", "Give the path of a file.");
     }
-    handle = await open(path, "r");
-    return new FileSource(path, handle, await handle.stat({ bigint: true }));
+    descriptor = openSync(path, "r");
+    return new FileSource(path, descriptor, fstatSync(descriptor, { bigint: true }));
   } catch (error) {
-    await handle?.close();
+    if (descriptor !== undefined) closeSync(descriptor);
     if (error instanceof CheckpointError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw unreadable(path, "the file must be readable", error);
@@ -57,15 +66,16 @@ class FileSource implements Source {
   readonly name: string;
   readonly filePath: string;
   readonly sizeBytes: number;
-  readonly #handle: FileHandle;
+  readonly #descriptor: number;
   readonly #opened: BigIntStats;
-  #closing: Promise<void> | undefined;
+  #nReads = 0;
+  #isClosed = false;
 
-  constructor(name: string, handle: FileHandle, opened: BigIntStats) {
+  constructor(name: string, descriptor: number, opened: BigIntStats) {
     this.name = name;
     this.filePath = resolve(name);
     this.sizeBytes = Number(opened.size);
-    this.#handle = handle;
+    this.#descriptor = descriptor;
     this.#opened = opened;
   }
 
@@ -98,23 +108,34 @@ class FileSource implements Source {
     });
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#handle.close();
-    return this.#closing;
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#closeIfIdle();
+  }
+
+  /** A read under way would go on in whatever file has the number next. */
+  #closeIfIdle(): void {
+    if (this.#isClosed && this.#nReads === 0) closeSync(this.#descriptor);
   }
 
   async #readSome(bytes: Uint8Array, at: number, position: number): Promise<number> {
     this.#checkOpen();
+    const length = Math.min(bytes.length - at, MAX_READ_BYTES);
+    this.#nReads++;
     try {
-      const length = Math.min(bytes.length - at, MAX_READ_BYTES);
-      return (await this.#handle.read(bytes, at, length, position)).bytesRead;
+      if (length <= MAX_DIRECT_BYTES) return readSync(this.#descriptor, bytes, at, length, position);
+      return (await readInThread(this.#descriptor, bytes, at, length, position)).bytesRead;
     } catch (error) {
       throw unreadable(this.name, "the file must be readable", error);
+    } finally {
+      this.#nReads--;
+      this.#closeIfIdle();
     }
   }
 
   #checkOpen(): void {
-    if (this.#closing === undefined) return;
+    if (!this.#isClosed) return;
     throw missing(this.name, "a file must be open while it is read", "a closed one", "Close it after the last read.");
   }
 }

@@ -152,10 +152,9 @@ export function readTemplates({ jinja, config, json }: TemplateFiles): Map<strin
 export function readGgufTemplates(values: ReadonlyMap<string, { readonly value: unknown }>): Map<string, string> {
   const key = "tokenizer.chat_template";
   const templates = new Map<string, string>();
-  for (const [name, { value }] of values) {
-    if (typeof value !== "string") continue;
-    if (name === key) templates.set("default", value);
-    else if (name.startsWith(`${key}.`)) templates.set(name.slice(key.length + 1), value);
+  for (const [name, entry] of values) {
+    if (name !== key && !name.startsWith(`${key}.`)) continue;
+    if (typeof entry.value === "string") templates.set(name.slice(key.length + 1) || "default", entry.value);
   }
   return templates;
 }
