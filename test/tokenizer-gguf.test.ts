@@ -229,7 +229,7 @@ describe("a tokenizer.json that GGUF cannot say is refused:", () => {
   const whole = (name: string) => readJson(fixture(`tokenizers/${name}.json`)).tokenizer;
 
   it.each<[string, object, RegExp]>([
-    ["added tokens with spaces", whole("gpt2"), /added_tokens: .*"<mask>" with lstrip/],
+    ["added tokens with spaces", notSpecial(whole("gpt2")), /added_tokens: .*"<mask>" with lstrip/],
     [
       "a pre-tokenizer without a name",
       readFixture("splits").json,
@@ -243,8 +243,6 @@ describe("a tokenizer.json that GGUF cannot say is refused:", () => {
     ["a template with more than BOS and EOS", withTemplate("<tool>"), /post_processor: GGUF puts BOS before/],
     ["merges with spaces", withMerges([["a b", "c"]]), /merges: GGUF writes a space between.*"a b"/],
     ["a ▁ before the first text alone", readFixture("metaspace-first").json, /normalizer: .*prepend_scheme/],
-    ["no bytes", { ...stories, model: { ...stories.model, byte_fallback: false } }, /byte_fallback.*; got 0 of 256/],
-    ["merges that are not all", withoutFirstMerge(), /merges: they must be those that SentencePiece makes of scores/],
     [
       "a decoder that keeps the space",
       { ...stories, decoder: { type: "Metaspace", prepend_scheme: "never" } },
@@ -254,6 +252,16 @@ describe("a tokenizer.json that GGUF cannot say is refused:", () => {
     const convert = () => tokenizerJsonToGguf(json, undefined, { fileName: "that.json" });
     expect(convert).toThrow(CheckpointError);
     expect(convert).toThrow(message);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ["special tokens with spaces", withFlag(gpt2, "lstrip"), /does not know lstrip of special tokens/],
+    ["no bytes", { ...stories, model: { ...stories.model, byte_fallback: false } }, /the vocabulary has no bytes/],
+    ["merges that are not all", withoutFirstMerge(), /GGUF has scores in place of merges/],
+  ])("but is written, with a note: %s", (_, json, message) => {
+    const notes: string[] = [];
+    tokenizerJsonToGguf(json, undefined, { onNote: (note) => notes.push(note) });
+    expect(notes).toEqual([expect.stringMatching(message)]);
   });
 
   it("rows of the embedding without a token are unused tokens", () => {
@@ -275,6 +283,14 @@ describe("a tokenizer.json that GGUF cannot say is refused:", () => {
 
   function withMerges(merges: string[][]) {
     return { ...gpt2, model: { ...gpt2.model, merges, vocab: { ...gpt2.model.vocab } } };
+  }
+
+  function withFlag(json: { readonly added_tokens: readonly object[] }, flag: string) {
+    return { ...json, added_tokens: json.added_tokens.map((token) => ({ ...token, special: true, [flag]: true })) };
+  }
+
+  function notSpecial(json: { readonly added_tokens: readonly object[] }) {
+    return { ...json, added_tokens: json.added_tokens.map((token) => ({ ...token, special: false })) };
   }
 
   function withoutFirstMerge() {

@@ -67,6 +67,9 @@ async function check(source: string, prompts: readonly string[]): Promise<number
     contextSize: Math.min(256, golgi.config.contextLength),
     threads: 1,
     flashAttention: false,
+    // Its default rounds keys and values to f16.
+    experimentalKvCacheKeyType: "F32",
+    experimentalKvCacheValueType: "F32",
   });
   const sequence = context.getSequence();
   const counts = { same: 0, tied: 0, tokenised: 0, different: 0 };

@@ -33,11 +33,16 @@ export async function ggufTexts(source: TextSource): Promise<{ values: GgufMetad
   if (json === undefined) return { values: new Map([[`${KEY}model`, text("none")]]), notes: [NO_TOKENIZER] };
   const fileName = `${folder.name}: tokenizer.json`;
   const tokenizerConfig = await readJson(folder, "tokenizer_config.json");
-  const tokenizer = new Map(tokenizerJsonToGguf(json, tokenizerConfig, { fileName, vocabSize: config.vocabSize }));
+  const notes: string[] = [];
+  const options = { fileName, vocabSize: config.vocabSize, onNote: (note: string) => notes.push(note) };
+  const tokenizer = new Map(tokenizerJsonToGguf(json, tokenizerConfig, options));
   checkSize(tokenizer, config.vocabSize, fileName);
   const ends = endTokens(source.texts.eosTokens, tokenizer);
   const templateEntries = templateValues(source.texts.chatTemplates.templates);
-  return { values: new Map<string, GgufValue>([...tokenizer, ...ends.values, ...templateEntries]), notes: ends.notes };
+  return {
+    values: new Map<string, GgufValue>([...tokenizer, ...ends.values, ...templateEntries]),
+    notes: [...notes, ...ends.notes],
+  };
 }
 
 /** llama.cpp wants a token for every row of the embedding, and no more. */

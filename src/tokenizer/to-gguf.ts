@@ -21,6 +21,8 @@ interface GgufOptions {
   readonly fileName?: string;
   /** Rows of the embedding, where they are more than the tokenizer has tokens. */
   readonly vocabSize?: number;
+  /** Hears what GGUF says less exactly, in sentences without a full stop. */
+  readonly onNote?: (note: string) => void;
 }
 
 /**
@@ -30,18 +32,18 @@ interface GgufOptions {
 export function tokenizerJsonToGguf(
   tokenizerJson: unknown,
   tokenizerConfig: unknown,
-  { fileName = "tokenizer.json", vocabSize = 0 }: GgufOptions = {},
+  { fileName = "tokenizer.json", vocabSize = 0, onNote = () => {} }: GgufOptions = {},
 ): (readonly [key: string, value: TokenizerValue])[] {
   if (!isObject(tokenizerJson)) throw unusable(fileName, "the file must hold a JSON object", quote(tokenizerJson));
   const read = readTokenizerJson(tokenizerJson, tokenizerConfig, fileName);
   const { model, vocabulary, bosTokenId, eosTokenId } = read;
-  checkAdded(vocabulary, tokenizerJson.normalizer, fileName);
+  checkAdded(vocabulary, tokenizerJson.normalizer, fileName, onNote);
   const [addsBos, addsEos] = readTemplateEnds(read, fileName);
   const entries = listEntries(read, vocabSize);
   const isByteLevel = stepsOf(tokenizerJson.pre_tokenizer, "pretokenizers").some(({ type }) => type === "ByteLevel");
   const kind = isByteLevel
     ? byteLevel(tokenizerJson, model, fileName)
-    : sentencePiece(tokenizerJson, read, entries, fileName);
+    : sentencePiece(tokenizerJson, read, entries, fileName, onNote);
   const unknownId = typeof model.unk_token === "string" ? vocabulary.idOf(model.unk_token) : undefined;
   const values: Record<string, TokenizerValue | undefined> = {
     model: { type: "string", value: isByteLevel ? "gpt2" : "llama" },
@@ -79,17 +81,28 @@ interface Entries {
   readonly types: readonly (typeof TOKEN_TYPES)[number][];
 }
 
-function checkAdded({ added }: Vocabulary, normalizer: unknown, fileName: string): void {
+/** Special tokens are found in a text only on request, so how they are found matters less than with others. */
+function checkAdded(
+  { added }: Vocabulary,
+  normalizer: unknown,
+  fileName: string,
+  onNote: (note: string) => void,
+): void {
   const normalize = readNormalizer(normalizer, `${fileName}, normalizer`);
-  for (const { content, lstrip, rstrip, singleWord, normalized } of added) {
+  const inexact = new Map<string, string[]>();
+  for (const { content, special, lstrip, rstrip, singleWord, normalized } of added) {
     const isChanged = normalized && normalize(content) !== content;
     if (!lstrip && !rstrip && !singleWord && !isChanged) continue;
     const flag = lstrip ? "lstrip" : rstrip ? "rstrip" : singleWord ? "single_word" : "normalized";
-    throw unusable(
-      `${fileName}, added_tokens`,
-      "GGUF finds added tokens as they are",
-      `${quote(content)} with ${flag}`,
-    );
+    if (!special) {
+      const got = `${quote(content)} with ${flag}`;
+      throw unusable(`${fileName}, added_tokens`, "GGUF finds added tokens as they are", got);
+    }
+    inexact.set(flag, [...(inexact.get(flag) ?? []), quote(content)]);
+  }
+  for (const [flag, [first, ...others]] of inexact) {
+    const more = others.length === 0 ? "" : ` and ${others.length} more`;
+    onNote(`GGUF does not know ${flag} of special tokens: those are found as they are written (${first}${more})`);
   }
 }
 
@@ -159,13 +172,15 @@ function sentencePiece(
   { model, vocabulary }: ReadTokenizer,
   { tokens, types }: Entries,
   fileName: string,
+  onNote: (note: string) => void,
 ): Kind {
   const hasPrefix = readPrefix(tokenizerJson, fileName);
   checkDecoder(tokenizerJson.decoder, hasPrefix ? 1 : 0, fileName);
   const nBytes = types.filter((type) => type === "byte").length;
-  if (nBytes !== 256) {
-    throw unusable(`${fileName}, model`, "GGUF needs byte_fallback with a token for each byte", `${nBytes} of 256`);
+  if (nBytes !== 256 && nBytes !== 0) {
+    throw unusable(`${fileName}, model`, "byte_fallback needs a token for each byte", `${nBytes} of 256`);
   }
+  if (nBytes === 0) onNote("the vocabulary has no bytes, and llama.cpp refuses characters that it lacks");
   const special = new Set(vocabulary.added.flatMap((token) => (token.special ? [token.content] : [])));
   const merges = readMergePairs(model, `${fileName}, model`).filter((parts) => !special.has(parts.join("")));
   const order = new Map<string, number>();
@@ -179,8 +194,9 @@ function sentencePiece(
   );
   const implied = mergesOfScores(entries);
   if (groups(implied) !== groups(merges)) {
-    const expected = "they must be those that SentencePiece makes of scores, since GGUF has no others";
-    throw unusable(`${fileName}, model.merges`, expected, `${merges.length}, where scores make ${implied.length}`);
+    onNote(
+      `GGUF has scores in place of merges: they allow ${implied.length} where tokenizer.json lists ${merges.length}, so some words may be split otherwise`,
+    );
   }
   return { pre: "default", scores, hasPrefix };
 }
