@@ -26,7 +26,7 @@ let backends: readonly Backend[] | undefined;
 
 /**
  * Opens a model from a local directory in the Hugging Face layout, from one safetensors file in such a directory, from
- * a GGUF file, or from the Hugging Face Hub by its name there (see `pull`). What exists on this machine goes first, unless
+ * a GGUF file (of a split one any part; a folder with one alone will do), or from the Hugging Face Hub by its name there (see `pull`). What exists on this machine goes first, unless
  * `hf:` stands before the name. Reads headers only; weights are read when a run needs them.
  * @throws CheckpointError, ConfigError for files that are damaged, do not fit together, are not supported or not to be had.
  */
