@@ -40,7 +40,9 @@ export function tryBuildNative() {
     buildNativeIfStale();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    console.log(`${error.message}\nUntil then golgi runs on the reference backend, slowly; npm run build tries again.\n`);
+    console.log(
+      `${error.message}\nUntil then golgi runs on the reference backend, slowly; npm run build tries again.\n`,
+    );
   }
 }
 

@@ -18,7 +18,12 @@ export function value(key: string, type: number, bytes: Uint8Array): Uint8Array 
 }
 
 /** The entry of a tensor, its sizes innermost first, as they stand in the file. */
-export function tensor(name: string, sizes: readonly (number | bigint)[], type: number, offset: number | bigint): Uint8Array {
+export function tensor(
+  name: string,
+  sizes: readonly (number | bigint)[],
+  type: number,
+  offset: number | bigint,
+): Uint8Array {
   return concat(text(name), u32(sizes.length), ...sizes.map(u64), u32(type), u64(offset));
 }
 
