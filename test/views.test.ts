@@ -359,9 +359,13 @@ describe("a model's numbers", () => {
       const checkpoint = await openSafetensors(await openFolder(directory));
       const unused = new Set(model.bindings.ignored.map(({ tensor }) => tensor));
       const used = [...checkpoint.tensors.values()].filter((tensor) => !unused.has(tensor.name));
-      const { counts, weightBytes } = describeModel(model);
+      const { counts, weightBytes, formatBytes } = describeModel(model);
       expect(counts.parameters).toBe(sum(used.map(({ shape }) => numel(shape))));
       expect(weightBytes.bits16).toBe(2 * counts.parameters);
+      const byFormat = Map.groupBy(used, ({ dtype }) => dtype);
+      expect(formatBytes).toEqual(
+        Object.fromEntries(Array.from(byFormat, ([dtype, of]) => [dtype, sum(of.map((t) => t.sizeBytes))])),
+      );
       const { default: config } = await import(`${directory}/config.json`, { with: { type: "json" } });
       expect(describeConfig(config, "config.json").counts).toEqual(counts);
       await checkpoint.close();

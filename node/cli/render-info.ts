@@ -15,6 +15,7 @@ export function renderInfo(path: string, info: ModelInfo, width: number): string
     ["vocabulary", `${count(vocabSize)} tokens`],
     ["context", `${count(contextLength)} tokens`],
     ["weights", weights(weightBytes)],
+    ...formats(info).map((text): [string, string] => ["formats", text]),
     [
       "cache",
       `${formatBytes(cacheBytesPerToken)} a token, ${formatBytes(cacheBytesPerToken * contextLength)} when full`,
@@ -33,6 +34,17 @@ export function renderInfo(path: string, info: ModelInfo, width: number): string
 function weights({ stored, bits16, bits32 }: ModelInfo["weightBytes"]): string {
   const plain = `${formatBytes(bits16)} at 16 bits, ${formatBytes(bits32)} at 32 bits`;
   return stored === undefined ? plain : `${formatBytes(stored)} stored (${plain})`;
+}
+
+/** How the weights are stored, by their share of the bytes; nothing where only the config is known. */
+function formats({ formatBytes: byFormat = {}, weightBytes: { stored = 0 } }: ModelInfo): string[] {
+  const shares = Object.entries(byFormat).map(([format, bytes]) => `${format} ${percent(bytes / stored)}`);
+  return shares.length === 0 ? [] : [shares.join(", ")];
+}
+
+/** 62%, and of small shares 0.3%. */
+function percent(share: number): string {
+  return `${(100 * share).toPrecision(share < 0.0995 ? 1 : share < 0.995 ? 2 : 3)}%`;
 }
 
 /** Weights as stored (at 16 bits where only the config is known) and the cached keys and values. */

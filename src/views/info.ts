@@ -9,7 +9,7 @@ import { isLeaf, type Node } from "../tape/value.ts";
 import { DTYPE_SIZE_BYTES } from "../tensor/dtype.ts";
 import { tensorSizeBytes } from "../tensor/format.ts";
 import { numel } from "../tensor/shape.ts";
-import type { Bindings } from "../weights/bind.ts";
+import type { Binding, Bindings } from "../weights/bind.ts";
 import { namedWeights } from "../weights/schema.ts";
 
 /** What a model is, in numbers. */
@@ -26,6 +26,8 @@ export interface ModelInfo {
   };
   /** Bytes of all weights, as stored in the checkpoint or at 16 and 32 bits. */
   readonly weightBytes: { readonly stored?: number; readonly bits16: number; readonly bits32: number };
+  /** Bytes of the weights in each format of the checkpoint; the largest share first. */
+  readonly formatBytes?: Readonly<Record<string, number>>;
   /** Bytes that each token takes in the key-value cache, in float32. */
   readonly cacheBytesPerToken: number;
   /** Work of decoding one token: at the start of a text, and with the context full. */
@@ -69,8 +71,15 @@ export function describeModel(model: {
     ...model.ignoredKeys.map((name) => ({ name, reason: "left out on request" })),
   ];
   const info = describe(model.architecture, model.config, model.tape, nParameters, ignored);
-  const storedBytes = weights.reduce((sum, { shape, dtype }) => sum + (tensorSizeBytes(shape, dtype) ?? 0), 0);
-  return { ...info, weightBytes: { stored: storedBytes, ...info.weightBytes } };
+  const formatBytes = bytesByFormat(weights);
+  const stored = Object.values(formatBytes).reduce((sum, bytes) => sum + bytes, 0);
+  return { ...info, weightBytes: { stored, ...info.weightBytes }, formatBytes };
+}
+
+function bytesByFormat(weights: readonly Binding[]): Record<string, number> {
+  const bytes: Record<string, number> = {};
+  for (const { shape, dtype } of weights) bytes[dtype] = (bytes[dtype] ?? 0) + (tensorSizeBytes(shape, dtype) ?? 0);
+  return Object.fromEntries(Object.entries(bytes).sort(([, a], [, b]) => b - a));
 }
 
 function describe(
