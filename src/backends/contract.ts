@@ -48,6 +48,6 @@ export interface Program {
 
 export interface StepOutput {
   readonly shape: readonly number[];
-  /** Shared with no other output; perhaps laid out only when it is first asked for. */
+  /** No element is another output's too, though small outputs may lie side by side in one ArrayBuffer. */
   readonly data: FloatArray | Int32Array;
 }
