@@ -5,6 +5,8 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
+import { type StreamedTensor, streamSafetensors } from "../src/checkpoint/write-safetensors.ts";
+import type { ComputeDtype } from "../src/tensor/dtype.ts";
 import { type ComputeFormat, encodeRows, tensorSizeBytes } from "../src/tensor/format.ts";
 import type { ModelShape, ShapeTensor } from "./shapes.ts";
 
@@ -37,7 +39,10 @@ export async function ensureModel(
   const file = isGguf ? target : path.join(target, "model.safetensors");
   await mkdir(path.dirname(file), { recursive: true });
   if (!isGguf) await writeFile(path.join(target, "config.json"), JSON.stringify(shape.config, undefined, 2));
-  const encode = () => (isGguf ? encodeGguf(shape.metadata, ggufTensors(shape, type)) : encodeSafetensors(shape, type));
+  const encode = () =>
+    kind === "gguf"
+      ? encodeGguf(shape.metadata, ggufTensors(shape, type))
+      : streamSafetensors(safetensorsTensors(shape, type));
   const sizeBytes = await wholeSizeBytes(encode(), shape, kind, type);
   if ((await fileSizeBytes(file)) === sizeBytes) return target;
   onWrite(file, sizeBytes);
@@ -93,22 +98,16 @@ function ggufTensors(shape: ModelShape, type: ComputeFormat): GgufTensor[] {
   }));
 }
 
-async function* encodeSafetensors({ tensors }: ModelShape, type: ComputeFormat): AsyncGenerator<Uint8Array> {
-  let begin = 0;
-  const entries = tensors.map((tensor) => {
-    const end = begin + storedSizeBytes(tensor, "safetensors", type);
-    const entry = { dtype: type.toUpperCase(), shape: tensor.shape, data_offsets: [begin, end] };
-    begin = end;
-    return [tensor.name, entry];
-  });
-  const json = JSON.stringify(Object.fromEntries(entries));
-  const header = new TextEncoder().encode(json + " ".repeat(-json.length & 7));
-  const headerSize = new Uint8Array(BigUint64Array.of(BigInt(header.length)).buffer);
-  yield Uint8Array.of(...headerSize, ...header);
+function safetensorsTensors({ tensors }: ModelShape, type: ComputeDtype): StreamedTensor[] {
   const random = new RandomPieces();
-  for (const tensor of tensors) {
-    for (const piece of random.elements(tensor)) yield encodeRows(type, piece, tensor.name);
-  }
+  return tensors.map((tensor) => ({
+    name: tensor.name,
+    shape: tensor.shape,
+    dtype: type,
+    async *bytes() {
+      for (const piece of random.elements(tensor)) yield encodeRows(type, piece, tensor.name);
+    },
+  }));
 }
 
 /**
