@@ -32,7 +32,7 @@ interface TokenizerSettings {
 }
 
 /** Above any real vocabulary; keeps a damaged id from allocating gigabytes. */
-const MAX_ID = 2 ** 24;
+const MAX_ID = 2 ** 21;
 
 export function readTokenizerJson(json: Record<string, unknown>, config: unknown, fileName: string): ReadTokenizer {
   const model = readModel(json.model, fileName);
