@@ -196,8 +196,8 @@ function leaf(from: Leaf, type: ValueType, shape: Shape): Value {
   return { type, shape, from };
 }
 
-/** Something that each step supplies: tokens, rows, a selection of rows. */
-export function input(name: string, type: "int" | "rows", shape: Shape = []): Value {
+/** Something that each step supplies: tokens, rows, a selection of rows, the operand of an edit. */
+export function input(name: string, type: "int" | "float" | "rows", shape: Shape = []): Value {
   return leaf({ kind: "input", name }, type, shape);
 }
 

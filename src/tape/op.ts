@@ -45,6 +45,8 @@ export interface Sample {
   readonly attrs?: Attrs;
   /** For ops over rows: how many keys each sequence has cached before, and its rows in this step. */
   readonly rows?: readonly { readonly start: number; readonly nRows: number }[];
+  /** Of int inputs, by name; random indices under R where undefined. */
+  readonly ints?: Readonly<Record<string, readonly number[]>>;
   /** Optional inputs to leave out. */
   readonly without?: readonly string[];
 }

@@ -1,12 +1,15 @@
+import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
 import type { Rows } from "./rows.ts";
 import { bindDims } from "./signature.ts";
 import { type Dim, type Node, parseSymbol, type Shape } from "./value.ts";
 
-/** What one step supplies: its rows, and its integer inputs (tokens, selections of rows) by name. */
+/** What one step supplies: its rows, and its inputs by name (tokens, selections of rows; operands of edits). */
 export interface StepInputs {
   readonly rows: Rows;
   readonly ints: ReadonlyMap<string, Int32Array>;
+  /** Row-major in the shapes of the program's float inputs; undefined where it has none. */
+  readonly floats?: ReadonlyMap<string, FloatArray>;
 }
 
 /** A symbolic size in one step. */

@@ -33,7 +33,8 @@ export function sampleCase(op: Op, sample: Sample, seed: number): SampleCase {
 
   const inputs = new Inputs(sizes, sample, random);
   const tape = buildTape(op.name, () => results(op, sample, inputs));
-  const steps: TestStep[] = [{ tape, sequences, ints: { allRows: range(visible.length), R1: indices } }];
+  const ints = { allRows: range(visible.length), R1: indices, ...sample.ints };
+  const steps: TestStep[] = [{ tape, sequences, ints }];
   const earlier = sequences.filter(({ start }) => start > 0).map((s) => ({ ...s, start: 0, nRows: s.start }));
   if (earlier.length > 0) {
     const nRows = sum(earlier.map((sequence) => sequence.nRows));
@@ -78,10 +79,13 @@ class Inputs {
     this.#random = random;
   }
 
-  of({ type, dims = [] }: Slot): Value {
-    const { rows, attrs } = this.#sample;
+  of({ name, type, dims = [] }: Slot): Value {
+    const { rows, attrs, ints } = this.#sample;
     if (type === "rows") return this.#rows;
-    if (type === "int") return input("R1", "int", ["R1"]);
+    if (type === "int") {
+      if (ints?.[name] === undefined) return input("R1", "int", ["R1"]);
+      return input(name, "int", rows === undefined ? concrete(dims, this.#sizes) : dims);
+    }
     if (type === "cache") return this.#filledCache();
     if (dims.includes("P")) return this.#scores("H", this.#filledCache(), attrs?.window as number | undefined);
     if (rows !== undefined && dims[0] === "T") return this.#ofRows(dims.slice(1));

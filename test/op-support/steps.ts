@@ -20,6 +20,7 @@ export interface TestStep {
   readonly tape: Tape;
   readonly sequences?: readonly RowSequence[];
   readonly ints?: Readonly<Record<string, readonly number[]>>;
+  readonly floats?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface TestRun {
@@ -38,9 +39,12 @@ export async function loadEngine({ backend = reference, precision = "f64", weigh
   return backend.load({ bindings, checkpoint, precision, host });
 }
 
-export function stepInputs({ sequences = [], ints = {} }: Omit<TestStep, "tape">): StepInputs {
-  const arrays = Object.entries(ints).map(([name, values]) => [name, Int32Array.from(values)] as const);
-  return { rows: new Rows(sequences), ints: new Map(arrays) };
+export function stepInputs({ sequences = [], ints = {}, floats = {} }: Omit<TestStep, "tape">): StepInputs {
+  return {
+    rows: new Rows(sequences),
+    ints: new Map(Object.entries(ints).map(([name, values]) => [name, Int32Array.from(values)])),
+    floats: new Map(Object.entries(floats).map(([name, values]) => [name, Float64Array.from(values)])),
+  };
 }
 
 /** The outputs of each step, run one after another on one engine, so that later ones find the caches of earlier ones. */

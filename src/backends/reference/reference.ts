@@ -98,7 +98,7 @@ class ReferenceEngine implements Engine {
       if (kind === "weight") data.set(value, await this.#weight(name));
       else if (kind === "cache") data.set(value, this.#caches.layer(name, value.shape as [number, number, number]));
       else if (kind === "constant") data.set(value, this.#constant(value.from.data));
-      else data.set(value, step.ints.get(name) ?? missingInput(name));
+      else data.set(value, (value.type === "int" ? step.ints : step.floats)?.get(name) ?? missingInput(name));
     }
     return data;
   }
