@@ -26,6 +26,8 @@ export type ErrorCode =
   | "tape.attribute"
   | "tape.structure"
   | "point.unknown"
+  | "point.address"
+  | "point.edit"
   | "point.absent"
   | "point.positions"
   | "point.tooLarge"
@@ -81,8 +83,16 @@ export class ConfigError extends GolgiError {}
 /** An architecture or an op was put together wrongly: mend the code that builds the tape. */
 export class TapeError extends GolgiError {}
 
-/** A point does not exist, is absent in this model, or cannot be read as asked: change the read. */
-export class PointError extends GolgiError {}
+/** A point does not exist, is absent in this model, or cannot be read or edited as asked: change the read or edit. */
+export class PointError extends GolgiError {
+  /** For a text that cannot be read: the character, from 0, at which it goes wrong. */
+  readonly position: number | undefined;
+
+  constructor(code: ErrorCode, parts: ErrorParts & { readonly position?: number }) {
+    super(code, parts);
+    this.position = parts.position;
+  }
+}
 
 /** A backend cannot do what was asked: choose another backend. */
 export class BackendError extends GolgiError {}

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ModelTape } from "../src/architectures/architecture.ts";
+import { NO_SLOTS } from "../src/glass/edit.ts";
 import { planGlass } from "../src/glass/plan.ts";
 import { OPS } from "../src/ops/all.ts";
 import { PointCatalog } from "../src/points/catalog.ts";
@@ -77,6 +78,7 @@ describe.each(families)("the program of %s", (family) => {
       planGlass(model.tape, (resid) => model.unembed(resid), tapsOf, {
         logits: true,
         reads: reads.map((entry) => ({ entry, positions: "all" })),
+        edits: NO_SLOTS,
         keepsState: true,
       });
     const plain = instructionsOf(lower(plan([]).tape));

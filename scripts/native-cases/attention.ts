@@ -86,7 +86,7 @@ function attentionCase(sizes: Sizes, type: KvType): NativeCase {
   const append = (nRows: number): Value => {
     const { K, D, E } = sizes;
     const round = (x: Value): Value => (type === "f32" ? x : toCache(x, { type }));
-    const cache = cacheLeaf("cache", [K, D, E], type);
+    const cache = cacheLeaf("cache", [K, D, E], { type });
     return kvAppend(cache, round(given(nRows, K, D)), round(given(nRows, K, E)), input("rows", "rows"));
   };
   const step = (rows: readonly RowSequence[], build: (nRows: number) => Tape): TestStep => {

@@ -1,8 +1,9 @@
 import type { GgufConfig } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { ConfigReader } from "../config/reader.ts";
+import { beforeNorm, normDivisor } from "../nn/norm.ts";
 import { KvCache, type Step } from "../nn/step.ts";
-import { center, matmul, mul, selectRows } from "../ops/index.ts";
+import { center, matmul, mul, selectRows, sum } from "../ops/index.ts";
 import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { KvType, Value } from "../tape/value.ts";
@@ -95,9 +96,29 @@ export class ModelTape {
     return matmul(mul(seen, lnFinal.gain), unembed);
   }
 
+  /**
+   * The logits of some tokens, before anything that may follow the unembedding, as a function of the residual stream:
+   * x · direction / divisor + bias. Directions [n, dModel]; biases [n] where the final norm has one.
+   */
+  logitDirections(tokens: Value): { readonly directions: Value; readonly biases: Value | undefined } {
+    const { lnFinal, unembed } = this.#bound;
+    const rows = selectRows(unembed, tokens);
+    return {
+      directions: beforeNorm(rows, lnFinal),
+      biases: lnFinal.bias === undefined ? undefined : sum(mul(rows, lnFinal.bias)),
+    };
+  }
+
+  /** What the final norm divides a residual stream by. [n, dModel] -> [n, 1] */
+  finalDivisor(resid: Value): Value {
+    return normDivisor(resid, this.#bound.lnFinal, this.#config);
+  }
+
   #build(kv: KvType): Record<string, Value> {
     const { nLayers, nKvHeads, headDim } = this.#config;
-    const caches = Array.from({ length: nLayers }, (_, i) => cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim], kv));
+    const caches = Array.from({ length: nLayers }, (_, i) =>
+      cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim], { type: kv }),
+    );
     const step: Step = {
       tokens: input("tokens", "int", ["T"]),
       rows: input("rows", "rows"),

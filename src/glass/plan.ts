@@ -5,13 +5,19 @@ import type { Positions } from "../points/read-spec.ts";
 import { extendTape, input } from "../tape/builder.ts";
 import type { Op } from "../tape/op.ts";
 import { expand, prune, tap, withOutputs } from "../tape/rewrite.ts";
+import { type Part, splitAtGaps } from "../tape/split.ts";
 import type { Tape } from "../tape/tape.ts";
-import { type Node, parseSymbol, type Value } from "../tape/value.ts";
+import type { Node, Value } from "../tape/value.ts";
+import { applyEdits, beforeEdits, type CallGap } from "./apply-edits.ts";
+import type { EditSlots } from "./edit.ts";
+import { type Ragged, raggedWindow } from "./ragged.ts";
 
 /** One point to read, at some positions of each sequence. */
 export interface Read {
   readonly entry: CatalogEntry;
   readonly positions: Positions;
+  /** What it was before the edits of the point itself; after all of them unless asked otherwise. */
+  readonly before?: boolean;
 }
 
 /** Values that a view computes from points and weights on the tape, so that only the result leaves the backend. */
@@ -37,6 +43,11 @@ export interface GlassScope {
 /** A tape with reads as outputs, and what each output is. */
 export interface GlassPlan {
   readonly tape: Tape;
+  /** The tape as it runs: in one part unless functions of the caller come between. */
+  readonly parts: readonly Part[];
+  /** Where they come between, by the number that the parts give. */
+  readonly gaps: readonly CallGap[];
+  readonly edits: EditSlots;
   readonly reads: readonly PlannedRead[];
   /** The reads by every name of their points. */
   readonly byName: ReadonlyMap<string, PlannedRead>;
@@ -56,21 +67,17 @@ export interface PlannedRead extends Read {
   readonly ragged: Ragged | undefined;
 }
 
-/** Of a value over the visible (row, key) pairs, under a sliding window or all of them. */
-export interface Ragged {
-  readonly window: number | undefined;
-}
-
 export interface GlassRequest {
   readonly logits: boolean;
   readonly reads: readonly Read[];
+  readonly edits: EditSlots;
   readonly derived?: Derived;
   /** Whether the caches must be complete afterwards, or only as far as the outputs need. */
   readonly keepsState: boolean;
 }
 
 /**
- * Rewrites a model's tape so that reads are outputs. An inner point of a composite is a tap where `taps` says that
+ * Rewrites a model's tape so that edits are applied and reads are outputs. An inner point of a composite is a tap where `taps` says that
  * the backend's kernel can store it; otherwise that one composite is expanded. Derived points are added only where they are read, and whatever no output needs is dropped.
  */
 export function planGlass(
@@ -79,13 +86,14 @@ export function planGlass(
   taps: (op: Op) => readonly string[],
   request: GlassRequest,
 ): GlassPlan {
-  const { reads, derived, logits, keepsState } = request;
+  const { reads, derived, logits, keepsState, edits } = request;
+  const { tape: edited, gaps } = applyEdits(model, edits.slots);
   const needed = new Set([
     ...reads.flatMap(({ entry }) => sourcesOf(entry.row, entry.layer)),
     ...(derived?.points ?? []),
   ]);
   const tappable = (node: Node): string[] => innerPoints(node, needed).filter((name) => taps(node.op).includes(name));
-  const tapped = tap(model, tappable);
+  const tapped = tap(edited, tappable);
   const tape = expand(tapped, (node) => innerPoints(node, needed).some((name) => !node.taps.has(name)));
   const selections = new Map<string, Selection>();
   const inputs = new Map<string, Value>();
@@ -103,13 +111,14 @@ export function planGlass(
   const planned: PlannedRead[] = [];
   const values = new Map<string, Value>();
   const extended = extendTape(tape, () => {
-    for (const { entry, positions } of reads) {
+    for (const { entry, positions, before } of reads) {
       const { row, layer, name } = entry;
-      const whole = row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer);
+      const former = before ? tape.points.get(beforeEdits(name)) : undefined;
+      const whole = former ?? (row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer));
       const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
       const output = `read ${planned.length}`;
       values.set(output, value);
-      planned.push({ entry, positions, output, ragged: raggedWindow(value) });
+      planned.push({ entry, positions, before, output, ragged: raggedWindow(value) });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),
@@ -123,29 +132,35 @@ export function planGlass(
   const outputs = new Map(extended.outputs);
   if (!logits) outputs.delete("logits");
   for (const [output, value] of values) outputs.set(output, value);
+  for (const { name } of gaps) outputs.set(name, pointValue(extended, name));
+  const pruned = prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState });
   return {
-    tape: prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState }),
+    tape: pruned,
+    parts: splitAtGaps(
+      pruned,
+      gaps.map(({ name, to }) => ({ from: pointValue(pruned, name), to })),
+    ),
+    gaps,
+    edits,
     reads: planned,
     byName: new Map(
-      planned.flatMap((read) => [read.entry.name, ...read.entry.aliases].map((name) => [name, read] as const)),
+      planned.flatMap((read) =>
+        [read.entry.name, ...read.entry.aliases].map((name) => [readName(name, read.before), read] as const),
+      ),
     ),
     selections,
   };
+}
+
+/** How a plan calls a read of a point by one of its names. */
+export function readName(point: string, before = false): string {
+  return before ? beforeEdits(point) : point;
 }
 
 /** Rows at an index input; of a value laid out over keys, those rows with their own keys. */
 function selectPositions(value: Value, rows: Value, indices: Value): Value {
   const window = raggedWindow(value);
   return window === undefined ? selectRows(value, indices) : selectPairs(value, rows, indices, window);
-}
-
-export function raggedWindow(value: Value): Ragged | undefined {
-  for (const dim of value.shape) {
-    if (typeof dim !== "string") continue;
-    const symbol = parseSymbol(dim);
-    if (symbol.kind === "pairs") return { window: symbol.window };
-  }
-  return undefined;
 }
 
 /** The inner points of a node that are asked for. */

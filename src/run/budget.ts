@@ -1,5 +1,6 @@
 import { PointError } from "../errors.ts";
-import { type GlassPlan, raggedWindow } from "../glass/plan.ts";
+import type { GlassPlan } from "../glass/plan.ts";
+import { raggedWindow } from "../glass/ragged.ts";
 import { concreteShape, type StepInputs } from "../tape/sizes.ts";
 import type { Value } from "../tape/value.ts";
 import type { Precision } from "../tensor/dtype.ts";

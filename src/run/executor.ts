@@ -1,6 +1,7 @@
 import type { Engine, Program } from "../backends/contract.ts";
 import { type RopeConfig, ropeVariant } from "../config/rope.ts";
 import { RequestError } from "../errors.ts";
+import type { AlignedEdits, EditSlots } from "../glass/edit.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Op } from "../tape/op.ts";
@@ -11,14 +12,17 @@ import type { Value } from "../tape/value.ts";
 import type { Precision } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
+import { editInputs } from "./edit-inputs.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
 import type { LogitRows } from "./options.ts";
 import { Run } from "./result.ts";
+import { runParts } from "./run-parts.ts";
 import { type SequenceRows, StepResult } from "./step-result.ts";
 
 export interface StepRequest {
   readonly logits: LogitRows;
   readonly reads: readonly Read[];
+  readonly edits: EditSlots;
   readonly derived?: Derived;
   /** False where the sequences are not continued, so that layers beyond what is read need not run. */
   readonly keepsState: boolean;
@@ -28,6 +32,18 @@ export interface StepRequest {
 export interface Append {
   readonly sequence: Sequence;
   readonly tokens: readonly number[];
+  /** In the slots of the step's request. */
+  readonly edits: AlignedEdits;
+  readonly isGenerated: (position: number) => boolean;
+}
+
+/** Runs a function of a caller while the engine may serve others. */
+export type Aside = <T>(call: () => T | Promise<T>) => Promise<T>;
+
+interface Compiled {
+  readonly plan: GlassPlan;
+  /** Of the plan's parts. */
+  readonly programs: readonly Program[];
 }
 
 export interface ExecutorModel {
@@ -47,7 +63,7 @@ export interface ExecutorModel {
 export class Executor {
   readonly #model: ExecutorModel;
   readonly #pages = new PagePool();
-  readonly #programs = new Map<string, { plan: GlassPlan; program: Program }>();
+  readonly #programs = new Map<string, Compiled>();
   /** A number for each list of reads, equal for equal ones: the part of a request's kind that its reads make up. */
   readonly #readKinds = new WeakMap<readonly Read[], number>();
   readonly #kindsOfReads = new Map<string, number>();
@@ -68,14 +84,14 @@ export class Executor {
   }
 
   /** Equal for requests that one program serves, so that their sequences can share a step. */
-  kindOf({ logits, reads, derived, keepsState }: StepRequest): string {
-    return `${logits} ${keepsState} ${this.#readKind(reads)} ${derived?.key}`;
+  kindOf({ logits, reads, derived, keepsState, edits }: StepRequest): string {
+    return `${logits} ${keepsState} ${this.#readKind(reads)} ${edits.key} ${derived?.key}`;
   }
 
   #readKind(reads: readonly Read[]): number {
     const known = this.#readKinds.get(reads);
     if (known !== undefined) return known;
-    const points = JSON.stringify(reads.map(({ entry, positions }) => [entry.name, positions]));
+    const points = JSON.stringify(reads.map(({ entry, positions, before }) => [entry.name, positions, before]));
     const kind = this.#kindsOfReads.get(points) ?? this.#nReadKinds++;
     if (this.#kindsOfReads.size >= MAX_PROGRAMS) this.#kindsOfReads.clear();
     this.#kindsOfReads.set(points, kind);
@@ -100,44 +116,57 @@ export class Executor {
    * Runs checked tokens as the next rows of their sequences. The sequences' lengths are the caller's to advance, so
    * that a step that fails or is not wanted any more leaves them as they were.
    */
-  async step(appends: readonly Append[], request: StepRequest, signal?: AbortSignal): Promise<Run> {
-    const { plan, program } = this.#program(request);
+  async step(appends: readonly Append[], request: StepRequest, aside: Aside, signal?: AbortSignal): Promise<Run> {
+    const compiled = this.#compiled(request);
+    const { plan } = compiled;
     const { engine, precision } = this.#model;
     const rows = rowsOf(appends);
-    const sequences = appends.map(({ sequence, tokens }) => ({
+    const sequences = appends.map(({ sequence, tokens, edits, isGenerated }) => ({
       tokens,
       start: sequence.length,
       end: sequence.length + tokens.length,
+      edits,
+      isGenerated,
     }));
     const step = stepInputs(plan, rows, sequences, appends, request.logits);
     checkBudget(plan, step, precision);
+    const logitRows = step.ints.get("R0") as Int32Array;
+    const edits = editInputs(plan.edits.slots, plan.tape, rows, sequences, logitRows, precision);
     const copies = appends.flatMap(({ sequence, tokens }) => sequence.reserve(sequence.length + tokens.length));
     engine.reserve(this.#pages.nPages);
     engine.copyPages(copies);
-    const outputs = await engine.run(program, step, signal);
-    return new Run(new StepResult({ plan, outputs, sequences, rows, logits: request.logits }));
+    const given = { rows, ints: new Map([...step.ints, ...edits.ints]), floats: edits.floats };
+    const stopped = { slots: plan.edits.slots, rows, sequences, logitRows, aside };
+    const outputs = await runParts(engine, compiled, given, stopped, signal);
+    return new Run(new StepResult({ plan, outputs, sequences, rows, logits: request.logits, nEdited: edits.nEdited }));
   }
 
-  /** Runs a tape over weights and integer inputs alone, without rows of any sequence. */
-  async evaluate(tape: Tape, ints: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Tensor>> {
-    const { engine } = this.#model;
+  /** Runs a tape over weights and inputs alone, without rows of any sequence. */
+  async evaluate(
+    tape: Tape,
+    ints: ReadonlyMap<string, Int32Array>,
+    floats: Readonly<Record<string, ArrayLike<number>>>,
+  ): Promise<ReadonlyMap<string, Tensor>> {
+    const { engine, precision } = this.#model;
+    const FloatData = precision === "f32" ? Float32Array : Float64Array;
+    const entries = Object.entries(floats).map(([name, data]) => [name, FloatData.from(data)] as const);
     const program = engine.compile(tape);
     try {
-      const outputs = await engine.run(program, { rows: new Rows([]), ints });
+      const outputs = await engine.run(program, { rows: new Rows([]), ints, floats: new Map(entries) });
       return new Map([...outputs].map(([name, { shape, data }]) => [name, new Tensor(shape, data)]));
     } finally {
       engine.release(program);
     }
   }
 
-  #program(request: StepRequest): { plan: GlassPlan; program: Program } {
-    const { logits, reads, derived, keepsState } = request;
+  #compiled(request: StepRequest): Compiled {
+    const { logits, reads, edits, derived, keepsState } = request;
     const key = this.kindOf({ ...request, logits: logits === "last" ? "all" : logits });
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const { tape, unembed, taps, engine } = this.#model;
-    const plan = planGlass(tape, unembed, taps, { logits: logits !== "none", reads, derived, keepsState });
-    const compiled = { plan, program: engine.compile(plan.tape) };
+    const plan = planGlass(tape, unembed, taps, { logits: logits !== "none", reads, edits, derived, keepsState });
+    const compiled = { plan, programs: plan.parts.map((part) => engine.compile(part.tape)) };
     this.#dropOldest();
     this.#programs.set(key, compiled);
     return compiled;
@@ -146,9 +175,9 @@ export class Executor {
   #dropOldest(): void {
     const [oldest] = this.#programs;
     if (oldest === undefined || this.#programs.size < MAX_PROGRAMS) return;
-    const [key, { program }] = oldest;
+    const [key, { programs }] = oldest;
     this.#programs.delete(key);
-    this.#model.engine.release(program);
+    for (const program of programs) this.#model.engine.release(program);
   }
 }
 

@@ -2,7 +2,7 @@ import { RequestError } from "../errors.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkOptions, type RunOptions } from "./options.ts";
+import { type AppendOptions, checkOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import { type Prediction, Sampler } from "./sampler.ts";
 import { checkVocabulary, isTokenId, optionError, SAMPLING_OPTIONS, type SamplingOptions } from "./sampling/options.ts";
@@ -73,7 +73,8 @@ export class GenerationStep {
 /** A sequence that grows by what is appended to it. */
 export interface Growing {
   readonly tokens: readonly number[];
-  append(tokens: readonly number[], options: RunOptions): Promise<Run>;
+  append(tokens: readonly number[], options: AppendOptions): Promise<Run>;
+  chose(token: number): void;
 }
 
 /** What generation needs to know of its model. */
@@ -102,6 +103,7 @@ export async function* generate(
     const logits = run.logits.row(0).data;
     checkVocabulary("stopTokens", options.stopTokens ?? [], logits.length);
     const { token, logprob, top } = sampler.choose(logits);
+    session.chose(token);
     const end = endOf(token, n);
     let text = stops.push(stream?.push(token) ?? "");
     if (end !== undefined && stops.found === undefined) text += stops.push(stream?.end() ?? "") + stops.end();

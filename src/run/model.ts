@@ -1,7 +1,11 @@
+import type { ModelTape } from "../architectures/architecture.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { CheckpointError, PointError, RequestError } from "../errors.ts";
+import { alignEdits, type Edit } from "../glass/edit.ts";
+import type { EditSpec } from "../glass/edit-spec.ts";
 import type { Derived, Read } from "../glass/plan.ts";
+import type { EditFiles } from "../glass/resolve-edits.ts";
 import type { Point, PointCatalog } from "../points/catalog.ts";
 import { weightLeaf } from "../points/derive.ts";
 import { type Positions, parseRead, type ReadSpec } from "../points/read-spec.ts";
@@ -13,9 +17,10 @@ import type { ChatTemplate } from "../tokenizer/chat-template.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
 import { type Chat, ChatEncoder, isChat, type Prompt } from "./chat.ts";
+import { EditList, inSequence } from "./edit-list.ts";
 import type { Texts } from "./files.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
-import { checkChoice, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
+import { checkChoice, checkList, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import type { Runtimes } from "./runtime.ts";
 import { Session, type SessionOptions } from "./session.ts";
@@ -24,10 +29,8 @@ import { Session, type SessionOptions } from "./session.ts";
 export type RunInput = Prompt | readonly string[] | readonly Chat[] | readonly (readonly number[])[];
 
 /** What a tape over weights alone is built from. */
-export interface WeightScope {
+export interface WeightScope extends Pick<ModelTape, "unembed" | "readout" | "logitDirections" | "finalDivisor"> {
   weight(name: string): Value;
-  /** A residual vector's effect on the logits, times the final norm's divisor. [n, dModel] -> [n, vocabSize] */
-  readout(vector: Value): Value;
 }
 
 export interface ModelParts {
@@ -40,6 +43,7 @@ export interface ModelParts {
   /** Worked out when somebody asks for points. */
   readonly catalog: () => PointCatalog;
   readonly texts: Texts;
+  readonly editFiles: EditFiles;
   readonly chatTemplate: ChatTemplate;
   readonly backend: string;
   readonly ignoredKeys: readonly string[];
@@ -161,13 +165,19 @@ export class Model {
   /** As `run`, with results that a view computes on the tape. */
   async runDerived(input: RunInput, derived: Derived | undefined, options: RunOptions = {}): Promise<Run> {
     const { executor, scheduler } = this.#parts.runtimes.get("f32");
-    const { read, logits, signal } = checkRunOptions("run", options);
-    const appends = this.#sequences(input).map((tokens) => ({
+    const { read, logits, signal, edits, generatedFrom } = checkRunOptions("run", options);
+    const texts = this.#sequences(input);
+    const reads = this.resolveReads(read);
+    const { slots, aligned } = alignEdits(await this.#editsOf(texts, edits, generatedFrom));
+    const isGenerated = (position: number): boolean => position >= generatedFrom;
+    const appends = texts.map((tokens, i) => ({
       sequence: executor.newSequence(tokens.length),
       tokens,
+      edits: aligned[i],
+      isGenerated,
     }));
     try {
-      const request = { logits, reads: this.resolveReads(read), derived, keepsState: false };
+      const request = { logits, reads, edits: slots, derived, keepsState: false };
       return await scheduler.step(appends, request, signal);
     } finally {
       for (const { sequence } of appends) sequence.release();
@@ -175,20 +185,49 @@ export class Model {
   }
 
   /**
-   * Evaluates a small tape over the model's weights: `build` adds to it and names its outputs; `ints` supplies the
-   * integer inputs that it declares.
+   * Evaluates a small tape over the model's weights: `build` adds to it and names its outputs; `ints` and `floats`
+   * supply the inputs that it declares.
    */
   evaluate(
     build: (scope: WeightScope) => Readonly<Record<string, Value>>,
     ints: Readonly<Record<string, Int32Array>> = {},
+    floats: Readonly<Record<string, ArrayLike<number>>> = {},
   ): Promise<ReadonlyMap<string, Tensor>> {
     const { modelTape, executor, scheduler } = this.#parts.runtimes.get("f32");
     const scope: WeightScope = {
       weight: (name) => weightLeaf(modelTape.tape, name),
       readout: (vector) => modelTape.readout(vector),
+      logitDirections: (tokens) => modelTape.logitDirections(tokens),
+      finalDivisor: (resid) => modelTape.finalDivisor(resid),
+      unembed: (resid) => modelTape.unembed(resid),
     };
     const tape = buildTape("weights", () => build(scope));
-    return scheduler.exclusive(() => executor.evaluate(tape, new Map(Object.entries(ints))));
+    return scheduler.exclusive(() => executor.evaluate(tape, new Map(Object.entries(ints)), floats));
+  }
+
+  /** Of each sequence its edits, at positions that count from 0. */
+  async #editsOf(
+    texts: readonly (readonly number[])[],
+    edits: NonNullable<RunOptions["edits"]>,
+    generatedFrom: number,
+  ): Promise<readonly (readonly Edit[])[]> {
+    const isForEach = edits.length > 0 && edits.every((list) => Array.isArray(list));
+    if (isForEach && edits.length !== texts.length) {
+      throw new RequestError("request.option", {
+        path: "run: edits",
+        expected: "there must be one list for all sequences, or a list for each",
+        got: `${edits.length} lists for ${texts.length} sequences`,
+      });
+    }
+    const lists = (isForEach ? edits : [edits]).map((list) => this.#editList(list as readonly EditSpec[]));
+    const resolved = await Promise.all(lists.map((list) => list.resolve()));
+    return texts.map((tokens, i) =>
+      resolved[isForEach ? i : 0].map((edit) => inSequence(edit, tokens.length, generatedFrom)),
+    );
+  }
+
+  #editList(specs: readonly EditSpec[]): EditList {
+    return new EditList(specs, this.#parts.catalog, this.#parts.editFiles);
   }
 
   /** A sequence that keeps its keys and values between calls. */
@@ -198,9 +237,10 @@ export class Model {
 
   /** A session that is to hold `length` tokens of the many that it may hold. */
   #newSession(options: SessionOptions, length: number): Session {
-    checkOptions("session", options, ["contextLength", "kv"]);
+    checkOptions("session", options, ["contextLength", "kv", "edits"]);
     const { runtimes, config } = this.#parts;
-    const { contextLength = config.contextLength, kv = "f32" } = options;
+    const { contextLength = config.contextLength, kv = "f32", edits = [] } = options;
+    checkList("session: edits", edits, "edits");
     checkChoice("session: kv", kv, ["f32", "f16"]);
     const { executor, scheduler } = runtimes.get(kv);
     if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > config.contextLength) {
@@ -210,13 +250,18 @@ export class Model {
         got: `${contextLength}`,
       });
     }
-    return new Session(this, scheduler, executor.newSequence(length), contextLength);
+    const list = this.#editList(edits);
+    list.checkGrowing();
+    return new Session(this, scheduler, executor.newSequence(length), { contextLength, edits: list });
   }
 
   /** Continues a text, token ids or a conversation, one step a token. */
-  async *generate(input: Prompt, options: GenerateOptions = {}): AsyncGenerator<GenerationStep, void, undefined> {
+  async *generate(
+    input: Prompt,
+    { edits, ...options }: GenerateOptions & Pick<SessionOptions, "edits"> = {},
+  ): AsyncGenerator<GenerationStep, void, undefined> {
     const tokens = this.encode(input);
-    const session = this.#newSession({}, tokens.length + (options.maxTokens ?? this.config.contextLength));
+    const session = this.#newSession({ edits }, tokens.length + (options.maxTokens ?? this.config.contextLength));
     try {
       yield* session.generate(tokens, options);
     } finally {

@@ -6,6 +6,7 @@ import type { Precision } from "../tensor/dtype.ts";
 import { ChatTemplate } from "../tokenizer/chat-template.ts";
 import { type Bindings, bindWeights, findTensor, type IgnoredTensors } from "../weights/bind.ts";
 import { namedWeights, type WeightTree } from "../weights/schema.ts";
+import { editFiles } from "./edit-files.ts";
 import { type ModelFiles, type OpenFiles, openFiles } from "./files.ts";
 import { Model } from "./model.ts";
 import { once } from "./once.ts";
@@ -52,6 +53,7 @@ export async function openModel(
       checkpoint,
       catalog: once(() => new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend)),
       texts,
+      editFiles: editFiles(host),
       chatTemplate: new ChatTemplate(texts.chatTemplates, host.localTime),
       backend: backend.name,
       ignoredKeys,

@@ -2,7 +2,7 @@ import { PointError, suggest } from "../errors.ts";
 import type { PlannedRead } from "../glass/plan.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { SequenceRows, StepResult } from "./step-result.ts";
+import type { EditCount, SequenceRows, StepResult } from "./step-result.ts";
 
 /**
  * What one step gave. Its tensors are laid out when they are asked for; they belong to the caller and outlive the
@@ -52,6 +52,17 @@ export class Run {
     return Object.fromEntries(
       this.#step.plan.reads.map((read) => [read.entry.name, this.#step.nFired(read, this.#first, length)]),
     );
+  }
+
+  /** For each edit of the run, the number of rows that it changed, over all sequences. */
+  get edited(): EditCount[] {
+    const counts = new Map<string, number>();
+    for (const [sequence] of this.sequences.entries()) {
+      for (const { edit, nRows } of this.#step.edited(this.#first + sequence)) {
+        counts.set(edit, (counts.get(edit) ?? 0) + nRows);
+      }
+    }
+    return [...counts].map(([edit, nRows]) => ({ edit, nRows }));
   }
 
   /** The tokens of the first sequence. */

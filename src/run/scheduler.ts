@@ -21,8 +21,9 @@ const MAX_SHARED_ROWS = 512;
 export class Scheduler {
   readonly #executor: Executor;
   readonly #host: Host;
-  #waiting: (Job | (() => Promise<void>))[] = [];
-  #isRunning = false;
+  #waiting: (Job | (() => void | Promise<void>))[] = [];
+  /** The loop that has the engine; the others are over, or wait for a function of a caller. */
+  #inCharge: symbol | undefined;
 
   constructor(executor: Executor, host: Host) {
     this.#executor = executor;
@@ -49,25 +50,58 @@ export class Scheduler {
 
   #enqueue(work: Job | (() => Promise<void>)): void {
     this.#waiting.push(work);
-    if (!this.#isRunning) this.#drain();
+    if (this.#inCharge === undefined) this.#drain();
   }
 
   async #drain(): Promise<void> {
-    this.#isRunning = true;
+    const loop = Symbol("loop");
+    this.#inCharge = loop;
     // Whoever asks in the same turn may share the first step.
     await Promise.resolve();
-    for (let first = this.#waiting.shift(); first !== undefined; first = this.#waiting.shift()) {
+    while (this.#inCharge === loop) {
+      const first = this.#waiting.shift();
+      if (first === undefined) {
+        this.#inCharge = undefined;
+        return;
+      }
       if (typeof first === "function") await first();
-      else await this.#runJobs([first, ...this.#companions(first)]);
+      else await this.#runJobs([first, ...this.#companions(first)], loop);
       // Those who were served ask for their next step before it is decided who shares it.
       if (this.#waiting.length > 0 || typeof first !== "function") await this.#host.pause();
     }
-    this.#isRunning = false;
+  }
+
+  /** Runs a function of a caller in the middle of a step of `loop`; while it waits for something, others have the engine. */
+  async #aside<T>(loop: symbol, call: () => T | Promise<T>): Promise<T> {
+    const result = call();
+    if (typeof (result as PromiseLike<T> | undefined)?.then !== "function") return result;
+    this.#inCharge = undefined;
+    if (this.#waiting.length > 0) this.#drain();
+    try {
+      return await result;
+    } finally {
+      await this.#takeCharge(loop);
+    }
+  }
+
+  /** Once what runs now has ended, `loop` goes on. */
+  async #takeCharge(loop: symbol): Promise<void> {
+    if (this.#inCharge === undefined) {
+      this.#inCharge = loop;
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      this.#waiting.unshift(() => {
+        this.#inCharge = loop;
+        resolve();
+      });
+    });
   }
 
   /** Takes the waiting jobs that can share a step with `first`. */
   #companions(first: Job): Job[] {
-    if (first.request.derived !== undefined) return [];
+    const { derived, edits } = first.request;
+    if (derived !== undefined || edits.slots.some(({ form }) => form.on === "call")) return [];
     const kind = this.#executor.kindOf(first.request);
     let nRows = rowCount(first);
     const taken = this.#waiting.filter((work): work is Job => {
@@ -81,13 +115,13 @@ export class Scheduler {
   }
 
   /** One step for all jobs that can be run; where it fails for several, each is run alone and fails for itself. */
-  async #runJobs(jobs: readonly Job[]): Promise<void> {
+  async #runJobs(jobs: readonly Job[], loop: symbol): Promise<void> {
     const ready = jobs.filter((job) => this.#isReady(job));
     if (ready.length === 0) return;
     const signal = ready.length === 1 ? ready[0].signal : undefined;
     const appends = ready.flatMap((job) => job.appends);
     try {
-      const run = await this.#executor.step(appends, ready[0].request, signal);
+      const run = await this.#executor.step(appends, ready[0].request, (call) => this.#aside(loop, call), signal);
       let first = 0;
       for (const job of ready) {
         finish(job, ready.length === 1 ? run : run.part(first, job.appends.length));
@@ -95,7 +129,7 @@ export class Scheduler {
       }
     } catch (error) {
       if (ready.length === 1) ready[0].reject(error);
-      else for (const job of ready) await this.#runJobs([job]);
+      else for (const job of ready) await this.#runJobs([job], loop);
     }
   }
 

@@ -1,12 +1,14 @@
 import { RequestError } from "../errors.ts";
+import type { EditSpec } from "../glass/edit-spec.ts";
 import type { Read } from "../glass/plan.ts";
 import type { ReadSpec } from "../points/read-spec.ts";
 import type { KvType } from "../tape/value.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { isChat, type Prompt } from "./chat.ts";
+import type { EditList } from "./edit-list.ts";
 import { type GenerateOptions, type GenerationStep, generate } from "./generate.ts";
 import type { Sequence } from "./kv-pages.ts";
-import { checkRunOptions, type RunOptions } from "./options.ts";
+import { type AppendOptions, checkAppendOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -25,6 +27,19 @@ export interface SessionOptions {
   readonly contextLength?: number;
   /** How keys and values are cached: f16 takes half the memory and rounds them. f32 where undefined. */
   readonly kv?: KvType;
+  /**
+   * Changes of values in every step, applied in their order. What is cached was computed with them, so they stay the
+   * session's own from its first token to its last, and its forks have them too.
+   */
+  readonly edits?: readonly EditSpec[];
+}
+
+/** What a session is made with beside its place in the cache. */
+interface SessionParts {
+  readonly contextLength: number;
+  readonly edits: EditList;
+  readonly tokens?: readonly number[];
+  readonly generated?: ReadonlySet<number>;
 }
 
 /** One growing sequence whose keys and values stay cached between calls. Calls run one after another. */
@@ -34,6 +49,11 @@ export class Session {
   readonly #sequence: Sequence;
   readonly #tokens: number[];
   readonly contextLength: number;
+  readonly #edits: EditList;
+  /** Positions of tokens that were generated, whether or not they have been run. */
+  readonly #generated: Set<number>;
+  /** The token that was chosen to come next. */
+  #chosen: number | undefined;
   #closed = false;
   /** The call under way: what comes after it begins where it ends. */
   #last: Promise<unknown> = Promise.resolve();
@@ -43,14 +63,15 @@ export class Session {
     model: SessionModel,
     scheduler: Scheduler,
     sequence: Sequence,
-    contextLength: number,
-    tokens: readonly number[] = [],
+    { contextLength, edits, tokens = [], generated = new Set() }: SessionParts,
   ) {
     this.#model = model;
     this.#scheduler = scheduler;
     this.#sequence = sequence;
     this.contextLength = contextLength;
+    this.#edits = edits;
     this.#tokens = [...tokens];
+    this.#generated = new Set(generated);
   }
 
   /** All tokens that have been run, in order. */
@@ -62,7 +83,7 @@ export class Session {
    * Runs further tokens (or text, BOS added only at the very start) after those already cached. A chat is the whole
    * conversation: what is cached of its beginning stays, the rest is forgotten, and only what is new runs.
    */
-  async append(input: Prompt, options: RunOptions = {}): Promise<Run> {
+  async append(input: Prompt, options: AppendOptions = {}): Promise<Run> {
     this.#checkOpen();
     const given = typeof input === "string" || isChat(input) ? input : [...input];
     return this.#inOrder(async () => this.#append(await this.#unseen(given), options));
@@ -78,13 +99,26 @@ export class Session {
     yield* generate(this, tokens, options, { tokenizer, eosTokens, contextLength });
   }
 
+  /**
+   * Says that `token` was generated and comes next, so that edits at "generated" apply to it once it is appended.
+   * `generate` says so itself.
+   */
+  chose(token: number): void {
+    this.#chosen = token;
+  }
+
   /** A second session that goes on from here; what both have cached is shared until one of them writes there. */
   async fork(): Promise<Session> {
     this.#checkOpen();
     return this.#inOrder(() =>
       this.#scheduler.exclusive(() => {
-        const { contextLength } = this;
-        return new Session(this.#model, this.#scheduler, this.#sequence.fork(), contextLength, this.#tokens);
+        const parts = {
+          contextLength: this.contextLength,
+          edits: this.#edits,
+          tokens: this.#tokens,
+          generated: this.#generated,
+        };
+        return new Session(this.#model, this.#scheduler, this.#sequence.fork(), parts);
       }),
     );
   }
@@ -113,7 +147,8 @@ export class Session {
 
   /** Gives the cache's memory back, once the calls under way have ended. */
   close(): void {
-    if (!this.#closed) this.#scheduler.exclusive(() => this.#sequence.release());
+    // In its turn: a step that waits for a function of the caller still needs its place in the cache.
+    if (!this.#closed) this.#inOrder(() => this.#scheduler.exclusive(() => this.#sequence.release()));
     this.#closed = true;
   }
 
@@ -123,11 +158,16 @@ export class Session {
     return result;
   }
 
-  async #append(tokens: readonly number[], options: RunOptions): Promise<Run> {
-    const { read, logits, signal } = checkRunOptions("append", options);
-    const request = { logits, reads: this.#model.resolveReads(read), keepsState: true };
+  async #append(tokens: readonly number[], options: AppendOptions): Promise<Run> {
+    const { read, logits, signal } = checkAppendOptions("append", options);
+    const { edits, slots } = await this.#edits.growing();
+    const request = { logits, reads: this.#model.resolveReads(read), edits: slots, keepsState: true };
     if (this.#sequence.length + tokens.length > this.contextLength) throw this.#fullError(tokens.length);
-    const run = await this.#scheduler.step([{ sequence: this.#sequence, tokens }], request, signal);
+    if (tokens[0] === this.#chosen) this.#generated.add(this.#tokens.length);
+    this.#chosen = undefined;
+    const isGenerated = (position: number): boolean => this.#generated.has(position);
+    const append = { sequence: this.#sequence, tokens, edits, isGenerated };
+    const run = await this.#scheduler.step([append], request, signal);
     for (const token of tokens) this.#tokens.push(token);
     return run;
   }
@@ -150,7 +190,9 @@ export class Session {
   #truncate(length: number): Promise<void> {
     return this.#scheduler.exclusive(() => {
       this.#sequence.truncate(length);
+      if (length < this.#tokens.length) this.#chosen = undefined;
       this.#tokens.length = Math.min(length, this.#tokens.length);
+      for (const position of this.#generated) if (position >= length) this.#generated.delete(position);
     });
   }
 

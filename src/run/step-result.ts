@@ -1,11 +1,15 @@
 import type { StepOutput } from "../backends/contract.ts";
 import { PointError } from "../errors.ts";
-import type { GlassPlan, PlannedRead, Ragged } from "../glass/plan.ts";
+import type { GlassPlan, PlannedRead } from "../glass/plan.ts";
+import type { Ragged } from "../glass/ragged.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Rows } from "../tape/rows.ts";
+import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { EditedRows } from "./edit-inputs.ts";
 import type { LogitRows } from "./options.ts";
+import { spreadPairs } from "./pairs.ts";
 
 /** The part of a step that belongs to one sequence: positions [start, end). */
 export interface SequenceRows {
@@ -14,28 +18,37 @@ export interface SequenceRows {
   readonly end: number;
 }
 
+/** An edit, as it was written, and how many rows it has changed. */
+export interface EditCount {
+  readonly edit: string;
+  readonly nRows: number;
+}
+
 /** A step's outputs as the backend gave them, and where each sequence's part of them is. Lays out only what is asked for. */
 export class StepResult {
   readonly plan: GlassPlan;
-  readonly sequences: readonly SequenceRows[];
+  readonly sequences: readonly (SequenceRows & Pick<EditedRows, "edits">)[];
   readonly #outputs: ReadonlyMap<string, StepOutput>;
   readonly #rows: Rows;
   readonly #logits: LogitRows;
+  readonly #nEdited: readonly (readonly number[])[];
   /** Where each sequence's rows begin, and how many there are in all as the last entry; by what was selected. */
   readonly #firstRows = new Map<Positions | "logits", readonly number[]>();
 
   constructor(parts: {
     plan: GlassPlan;
     outputs: ReadonlyMap<string, StepOutput>;
-    sequences: readonly SequenceRows[];
+    sequences: readonly (SequenceRows & Pick<EditedRows, "edits">)[];
     rows: Rows;
     logits: LogitRows;
+    nEdited: readonly (readonly number[])[];
   }) {
     this.plan = parts.plan;
     this.sequences = parts.sequences;
     this.#outputs = parts.outputs;
     this.#rows = parts.rows;
     this.#logits = parts.logits;
+    this.#nEdited = parts.nEdited;
     for (const read of this.plan.reads) this.#checkFired(read);
   }
 
@@ -61,6 +74,13 @@ export class StepResult {
   nFired(read: PlannedRead, first: number, nSequences: number): number {
     const firstRows = this.#rowsOfRead(read);
     return firstRows[first + nSequences] - firstRows[first];
+  }
+
+  /** What each edit of one sequence has changed, in the order of the edits. */
+  edited(sequence: number): EditCount[] {
+    return this.sequences[sequence].edits.flatMap((edit, slot) =>
+      edit === undefined ? [] : [{ edit: edit.text, nRows: this.#nEdited[sequence][slot] }],
+    );
   }
 
   /** A result of the plan's own, which belongs to no point. */
@@ -133,26 +153,14 @@ export class StepResult {
   /** A value over visible (row, key) pairs as a dense [nHeads, T, S]. */
   #spread({ shape, data }: StepOutput, read: PlannedRead, { window }: Ragged, sequence: number): Tensor {
     const [nHeads = 0, nPairs = 0] = shape;
-    const { first, offset } = this.#rows.visible(window);
-    const { from, firstRow, nRows } = this.#stepRows(read, sequence);
-    const nKeys = from + nRows;
-    const dense = new (data.constructor as Float32ArrayConstructor)(nHeads * nRows * nKeys);
-    dense.fill(read.entry.row.invisible ?? 0);
-    let pair = 0;
+    const visible = this.#rows.visible(window);
+    let firstPair = 0;
     for (let s = 0; s < sequence; s++) {
       const before = this.#stepRows(read, s);
-      pair += offset[before.firstRow + before.nRows] - offset[before.firstRow];
+      firstPair += visible.offset[before.firstRow + before.nRows] - visible.offset[before.firstRow];
     }
-    for (let i = 0; i < nRows; i++) {
-      const firstKey = first[firstRow + i];
-      const nVisible = from + i + 1 - firstKey;
-      for (let h = 0; h < nHeads; h++) {
-        const keys = data.subarray(h * nPairs + pair, h * nPairs + pair + nVisible);
-        dense.set(keys, (h * nRows + i) * nKeys + firstKey);
-      }
-      pair += nVisible;
-    }
-    return new Tensor([nHeads, nRows, nKeys], dense);
+    const rows = { ...this.#stepRows(read, sequence), firstPair, nHeads, nPairs };
+    return spreadPairs(data as FloatArray, rows, visible, read.entry.row.invisible ?? 0);
   }
 }
 

@@ -206,9 +206,19 @@ export function weight(name: string, shape: readonly number[]): Value {
   return leaf({ kind: "weight", name }, "float", shape);
 }
 
+interface CacheOptions {
+  readonly type?: KvType;
+  /** This step's keys and values are in it already: an earlier part of the step has appended them. */
+  readonly isAppended?: boolean;
+}
+
 /** One layer's keys and values: [nKvHeads, headDim, vHeadDim]. */
-export function cacheLeaf(name: string, shape: readonly [number, number, number], type: KvType = "f32"): Value {
-  return leaf({ kind: "cache", name, type }, "cache", shape);
+export function cacheLeaf(
+  name: string,
+  shape: readonly [number, number, number],
+  { type = "f32", isAppended = false }: CacheOptions = {},
+): Value {
+  return leaf({ kind: "cache", name, type, isAppended }, "cache", shape);
 }
 
 /** Numbers that follow from the config, such as rotary frequencies. */

@@ -38,6 +38,31 @@ function copyNode(node: Node, inputs: Inputs): Pick<Node, "outputs" | "taps"> {
   return { outputs: emit(node.op, inputs, node.attrs), taps: new Map() };
 }
 
+/** What takes a value's place, and points of what would otherwise have none, such as the value itself. */
+export interface Replacement {
+  readonly value: Value;
+  readonly names: ReadonlyMap<string, Value>;
+}
+
+/**
+ * Puts something else in a value's place, everywhere after it: `replace` is called for each value as soon as it is made,
+ * in its node's scope, with the value on the old tape and on the new one, and may add nodes.
+ */
+export function replaceValues(tape: Tape, replace: (old: Value, made: Value) => Replacement | undefined): Tape {
+  const named = new Map<string, Value>();
+  const result = rebuild(tape, (node, inputs) => {
+    const copy = copyNode(node, inputs);
+    const outputs = copy.outputs.map((made, i) => {
+      const replaced = replace(node.outputs[i], made);
+      if (replaced === undefined) return made;
+      for (const [name, value] of replaced.names) named.set(name, value);
+      return replaced.value;
+    });
+    return { ...copy, outputs };
+  });
+  return { ...result, points: new Map([...result.points, ...named]) };
+}
+
 /** The tape with each node as `make` builds it from its new inputs, in the node's own scope. */
 function rebuild(tape: Tape, make: (node: Node, inputs: Inputs) => Pick<Node, "outputs" | "taps">): Tape {
   const now = new Map<Value, Value>();

@@ -18,7 +18,7 @@ export type KvType = "f32" | "f16";
 export type Leaf =
   | { readonly kind: "input"; readonly name: string }
   | { readonly kind: "weight"; readonly name: string }
-  | { readonly kind: "cache"; readonly name: string; readonly type: KvType }
+  | { readonly kind: "cache"; readonly name: string; readonly type: KvType; readonly isAppended: boolean }
   | { readonly kind: "constant"; readonly name: string; readonly data: Float64Array };
 
 /** One operation of a tape, at the scope in which it was built. */

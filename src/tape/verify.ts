@@ -47,7 +47,7 @@ function checkCaches(tape: Tape): void {
       if (value?.type !== "cache") continue;
       const name = cacheName(value);
       const writes = node.op.kind === "primitive" && node.op.writesCache;
-      if (writes ? appended.has(name) : isLeaf(value.from)) {
+      if (writes ? appended.has(name) || isAppended(value) : isLeaf(value.from) && !isAppended(value)) {
         throw new TapeError("tape.structure", {
           path: nodePath(node),
           expected: `${name} is appended to once, and only its appended form is read`,
@@ -56,6 +56,10 @@ function checkCaches(tape: Tape): void {
       if (writes) appended.add(name);
     }
   }
+}
+
+function isAppended({ from }: Value): boolean {
+  return isLeaf(from) && from.kind === "cache" && from.isAppended;
 }
 
 /** The name of the leaf that a cache goes back to. */

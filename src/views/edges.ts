@@ -1,4 +1,4 @@
-import { raggedWindow } from "../glass/plan.ts";
+import { raggedWindow } from "../glass/ragged.ts";
 import { topKeys } from "../ops/index.ts";
 import type { View } from "./view.ts";
 
