@@ -17,6 +17,15 @@ export {
   RequestError,
   TapeError,
 } from "./errors.ts";
+export type {
+  EditFunction,
+  EditObject,
+  EditPositions,
+  EditSpec,
+  RecordingRef,
+  Vector,
+  VectorRef,
+} from "./glass/edit-spec.ts";
 export type { Folder, Host, Source } from "./host.ts";
 export type { Point } from "./points/catalog.ts";
 export type { Positions, ReadSpec } from "./points/read-spec.ts";
@@ -27,10 +36,13 @@ export type { ModelFiles } from "./run/files.ts";
 export type { FinishReason, GenerateOptions, GenerationStep, TokenLogprob } from "./run/generate.ts";
 export type { Model, RunInput } from "./run/model.ts";
 export { type OpenOptions, openModel } from "./run/open.ts";
-export type { LogitRows, RunOptions } from "./run/options.ts";
+export type { AppendOptions, LogitRows, RunOptions } from "./run/options.ts";
+export type { Progress } from "./run/progress.ts";
 export type { Run } from "./run/result.ts";
 export type { SamplingOptions, SamplingStage } from "./run/sampling/options.ts";
 export type { Session, SessionOptions } from "./run/session.ts";
+export type { EditCount } from "./run/step-result.ts";
+export type { SweepOptions } from "./run/sweep.ts";
 export type { Op } from "./tape/op.ts";
 export { printTape } from "./tape/print.ts";
 export { expand } from "./tape/rewrite.ts";
@@ -46,6 +58,13 @@ export type { ChatMessage, ChatTemplate, TemplateInput, TextPart } from "./token
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
 export type { AttentionEdge } from "./views/edges.ts";
 export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";
+export { type Patch, type PatchOptions, type PatchResult, patch } from "./views/patch.ts";
+export type { PatchMetric } from "./views/patch-metric.ts";
+export type { Printable, Report } from "./views/report.ts";
+export { figures } from "./views/text/figures.ts";
+export { bar, type HeatMapOptions, heatMap } from "./views/text/picture.ts";
+export { type Cell, type TableOptions, table } from "./views/text/table.ts";
+export { asManyAsFit, clip, escapeInvisible, padEnd, padStart, quoteToken, widthOf, wrap } from "./views/text/width.ts";
 export {
   type Trace,
   type TraceLayer,
@@ -54,6 +73,7 @@ export {
   type TraceToken,
   trace,
 } from "./views/trace.ts";
+export { type TextNeuron, type TextTrace, type TextTraceOptions, traceText } from "./views/trace-text.ts";
 export type { Binding } from "./weights/bind.ts";
 export { decodeWeight } from "./weights/decode.ts";
 export { type RowSegment, rowSegments } from "./weights/segments.ts";

@@ -26,6 +26,8 @@ export interface Derived {
   readonly key: string;
   /** The points that `build` asks for. */
   readonly points: readonly string[];
+  /** For the integer inputs that `build` declares, by name; they are no part of the structure. */
+  readonly ints?: Readonly<Record<string, Int32Array>>;
   build(scope: GlassScope): Readonly<Record<string, Value>>;
 }
 
@@ -113,12 +115,13 @@ export function planGlass(
   const extended = extendTape(tape, () => {
     for (const { entry, positions, before } of reads) {
       const { row, layer, name } = entry;
-      const former = before ? tape.points.get(beforeEdits(name)) : undefined;
-      const whole = former ?? (row.derive === undefined ? pointValue(tape, name) : buildDerived(tape, row, layer));
-      const value = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
+      const value = (point: string): Value =>
+        (before ? tape.points.get(beforeEdits(point)) : undefined) ?? pointValue(tape, point);
+      const whole = row.derive === undefined ? value(name) : buildDerived(tape, row, layer, value);
+      const selected = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
       const output = `read ${planned.length}`;
-      values.set(output, value);
-      planned.push({ entry, positions, before, output, ragged: raggedWindow(value) });
+      values.set(output, selected);
+      planned.push({ entry, positions, before, output, ragged: raggedWindow(selected) });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),

@@ -5,6 +5,7 @@ import { readEdit } from "../glass/edit-text.ts";
 import { type AddressedEdit, addressEdit, type EditFiles, resolveEdit } from "../glass/resolve-edits.ts";
 import type { PointCatalog } from "../points/catalog.ts";
 import { resolvePositions } from "../points/read-spec.ts";
+import type { EditCount } from "./step-result.ts";
 
 /** The edits of a run or a session: what is wrong with them shows at once; files that they name are read when they run. */
 export class EditList {
@@ -37,6 +38,19 @@ export class EditList {
     // The same object each time, so that steps of one session are quick to compare.
     this.#slots ??= alignEdits([edits]).slots;
     return { edits, slots: this.#slots };
+  }
+
+  /** Refuses a text at its end that has not reached the positions of an edit. @throws PointError */
+  checkApplied(counts: readonly EditCount[], length: number): void {
+    for (const { text, positions } of this.#addressed) {
+      const nRows = counts.find(({ edit }) => edit === text)?.nRows ?? 0;
+      if (nRows > 0 || typeof positions === "string") continue;
+      throw neverApplied(
+        text,
+        `a text of ${length} tokens that were run`,
+        "Generate more tokens, or edit earlier ones.",
+      );
+    }
   }
 
   /** Refuses what only a finished text can have: positions from its end. @throws PointError */

@@ -135,7 +135,8 @@ export class Executor {
     const copies = appends.flatMap(({ sequence, tokens }) => sequence.reserve(sequence.length + tokens.length));
     engine.reserve(this.#pages.nPages);
     engine.copyPages(copies);
-    const given = { rows, ints: new Map([...step.ints, ...edits.ints]), floats: edits.floats };
+    const ints = new Map([...step.ints, ...edits.ints, ...Object.entries(request.derived?.ints ?? {})]);
+    const given = { rows, ints, floats: edits.floats };
     const stopped = { slots: plan.edits.slots, rows, sequences, logitRows, aside };
     const outputs = await runParts(engine, compiled, given, stopped, signal);
     return new Run(new StepResult({ plan, outputs, sequences, rows, logits: request.logits, nEdited: edits.nEdited }));

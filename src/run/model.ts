@@ -4,8 +4,10 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { CheckpointError, PointError, RequestError } from "../errors.ts";
 import { alignEdits, type Edit } from "../glass/edit.ts";
 import type { EditSpec } from "../glass/edit-spec.ts";
-import type { Derived, Read } from "../glass/plan.ts";
+import { type Derived, type Read, readName } from "../glass/plan.ts";
 import type { EditFiles } from "../glass/resolve-edits.ts";
+import type { Host } from "../host.ts";
+import { type ParsedAddress, parseAddress } from "../points/address.ts";
 import type { Point, PointCatalog } from "../points/catalog.ts";
 import { weightLeaf } from "../points/derive.ts";
 import { type Positions, parseRead, type ReadSpec } from "../points/read-spec.ts";
@@ -20,10 +22,19 @@ import { type Chat, ChatEncoder, isChat, type Prompt } from "./chat.ts";
 import { EditList, inSequence } from "./edit-list.ts";
 import type { Texts } from "./files.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
-import { checkChoice, checkList, checkOptions, checkRunOptions, type RunOptions } from "./options.ts";
+import {
+  checkAppendOptions,
+  checkChoice,
+  checkList,
+  checkOptions,
+  checkRunOptions,
+  type RunOptions,
+} from "./options.ts";
+import { progressOf } from "./progress.ts";
 import type { Run } from "./result.ts";
 import type { Runtimes } from "./runtime.ts";
 import { Session, type SessionOptions } from "./session.ts";
+import { type SweepOptions, sweep } from "./sweep.ts";
 
 /** One sequence, or several to run in one step. */
 export type RunInput = Prompt | readonly string[] | readonly Chat[] | readonly (readonly number[])[];
@@ -43,6 +54,7 @@ export interface ModelParts {
   /** Worked out when somebody asks for points. */
   readonly catalog: () => PointCatalog;
   readonly texts: Texts;
+  readonly host: Host;
   readonly editFiles: EditFiles;
   readonly chatTemplate: ChatTemplate;
   readonly backend: string;
@@ -134,6 +146,11 @@ export class Model {
     return this.#parts.catalog().entries.map(({ row: _row, layer: _layer, ...point }) => point);
   }
 
+  /** The components that an address such as `L5.H3` names, and its positions. */
+  address(text: string): ParsedAddress {
+    return parseAddress(text, this.#parts.catalog());
+  }
+
   /** The reads that names and globs stand for, each point once; the last mention of a point decides its positions. */
   resolveReads(specs: readonly ReadSpec[]): readonly Read[] {
     const key = JSON.stringify(specs);
@@ -148,10 +165,10 @@ export class Model {
   #resolve(specs: readonly ReadSpec[]): readonly Read[] {
     const reads = new Map<string, Read>();
     for (const spec of specs) {
-      const { pattern, positions } = parseRead(spec);
+      const { pattern, positions, before } = parseRead(spec);
       for (const entry of this.#parts.catalog().match(pattern)) {
         if (entry.shape[0] === "R" && positions !== "all") throw rowsOfLogits(entry.name, positions);
-        reads.set(entry.name, { entry, positions });
+        reads.set(readName(entry.name, before), { entry, positions, before });
       }
     }
     return [...reads.values()];
@@ -182,6 +199,23 @@ export class Model {
     } finally {
       for (const { sequence } of appends) sequence.release();
     }
+  }
+
+  /**
+   * Runs one text once for each list of edits, many lists in a step, and gives the runs in the order of the lists. What
+   * precedes a list's first edited position is computed once for all, so a run has the rows from there on only.
+   */
+  async *sweep(
+    input: Prompt,
+    edits: readonly (readonly EditSpec[])[],
+    { onProgress, ...options }: SweepOptions = {},
+  ): AsyncGenerator<Run, void, undefined> {
+    const { read, logits, signal } = checkAppendOptions("sweep", options);
+    const { host, runtimes } = this.#parts;
+    const tokens = this.encode(input);
+    const lists = edits.map((list) => this.#editList(list));
+    const progress = progressOf(host, lists.length, onProgress);
+    yield* sweep(tokens, lists, { logits, reads: this.resolveReads(read), signal, progress }, runtimes.get("f32"));
   }
 
   /**
@@ -264,6 +298,7 @@ export class Model {
     const session = this.#newSession({ edits }, tokens.length + (options.maxTokens ?? this.config.contextLength));
     try {
       yield* session.generate(tokens, options);
+      session.checkEdited();
     } finally {
       session.close();
     }

@@ -53,6 +53,7 @@ export async function openModel(
       checkpoint,
       catalog: once(() => new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend)),
       texts,
+      host,
       editFiles: editFiles(host),
       chatTemplate: new ChatTemplate(texts.chatTemplates, host.localTime),
       backend: backend.name,

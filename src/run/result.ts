@@ -1,15 +1,17 @@
 import { PointError, suggest } from "../errors.ts";
-import type { PlannedRead } from "../glass/plan.ts";
+import { type PlannedRead, readName } from "../glass/plan.ts";
+import type { Recorded } from "../glass/recording.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { numel } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { EditCount, SequenceRows, StepResult } from "./step-result.ts";
 
 /**
  * What one step gave. Its tensors are laid out when they are asked for; they belong to the caller and outlive the
  * model. Small ones of one step may lie in one ArrayBuffer: copy what is to be kept for long, or to be transferred, with
- * `data.slice()`.
+ * `data.slice()`. What was read can be put into other runs: `{ at: "L3.H2", patch: run }`.
  */
-export class Run {
+export class Run implements Recorded {
   /** Each sequence's tokens of this step and their positions [start, end). */
   readonly sequences: readonly SequenceRows[];
   readonly #step: StepResult;
@@ -71,12 +73,13 @@ export class Run {
   }
 
   /**
-   * A point that was read, by any of its names. A batch holds one tensor for each sequence: say which.
+   * A point that was read, by any of its names; `before` for what it was before its edits, where that was read. A batch
+   * holds one tensor for each sequence: say which.
    * @throws PointError for a point that was not read, or a sequence that the batch does not have.
    */
-  get(point: string, { sequence }: { sequence?: number } = {}): Tensor {
-    const read = this.#step.plan.byName.get(point);
-    if (read === undefined && !(point === "logits" && this.#step.hasLogits)) throw this.#absentError(point);
+  get(point: string, { sequence, before = false }: { sequence?: number; before?: boolean } = {}): Tensor {
+    const read = this.#step.plan.byName.get(readName(point, before));
+    if (read === undefined && (before || point !== "logits" || !this.#step.hasLogits)) throw this.#absentError(point);
     const { length } = this.sequences;
     if (sequence === undefined && length > 1) {
       throw sequenceError(point, "a batch needs { sequence: i }", "none");
@@ -86,6 +89,31 @@ export class Run {
       throw sequenceError(point, `sequence must be 0 to ${length - 1}`, `${sequence}`);
     }
     return this.#of(read, index);
+  }
+
+  /** Position of the first row that `get` gives of a point. */
+  start(point: string, sequence: number): number {
+    const read = this.#step.plan.byName.get(point);
+    if (read === undefined) throw this.#absentError(point);
+    return this.#step.firstPosition(read, this.#first + sequence);
+  }
+
+  /** Mean over all rows of a point that was read, of all sequences: [...], the shape of one row. */
+  mean(point: string): Tensor {
+    const tensors = this.sequences.map((_, sequence) => this.get(point, { sequence }));
+    const shape = tensors[0].shape.slice(1);
+    const sums = new Float64Array(numel(shape));
+    let nRows = 0;
+    for (const { shape, data } of tensors) {
+      nRows += shape[0];
+      data.forEach((value, i) => {
+        sums[i % sums.length] += value;
+      });
+    }
+    return new Tensor(
+      shape,
+      sums.map((total) => total / nRows),
+    );
   }
 
   /** The run of `nSequences` of the batch's sequences, as if they had been run alone. */

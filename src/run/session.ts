@@ -11,6 +11,7 @@ import type { Sequence } from "./kv-pages.ts";
 import { type AppendOptions, checkAppendOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import type { Scheduler } from "./scheduler.ts";
+import type { EditCount } from "./step-result.ts";
 
 /** What a session needs of its model. */
 export interface SessionModel {
@@ -50,6 +51,7 @@ export class Session {
   readonly #tokens: number[];
   readonly contextLength: number;
   readonly #edits: EditList;
+  readonly #nEdited = new Map<string, number>();
   /** Positions of tokens that were generated, whether or not they have been run. */
   readonly #generated: Set<number>;
   /** The token that was chosen to come next. */
@@ -92,11 +94,28 @@ export class Session {
   /** Appends `input` and continues it token by token. */
   async *generate(input: Prompt, options: GenerateOptions = {}): AsyncGenerator<GenerationStep, void, undefined> {
     this.#checkOpen();
+    if ("edits" in options) {
+      throw new RequestError("request.option", {
+        path: "generate: edits",
+        expected: "edits are the session's own, since what it has cached was computed with them",
+        remedy: "Give them to model.session({ edits }).",
+      });
+    }
     const tokens = await this.#inOrder(() => this.#unseen(input));
     const { hasTokenizer, eosTokens } = this.#model;
     const tokenizer = hasTokenizer ? this.#model.tokenizer : undefined;
     const { contextLength } = this;
     yield* generate(this, tokens, options, { tokenizer, eosTokens, contextLength });
+  }
+
+  /** For each edit, the number of rows that it has changed in all steps so far. */
+  get edited(): EditCount[] {
+    return [...this.#nEdited].map(([edit, nRows]) => ({ edit, nRows }));
+  }
+
+  /** Refuses a text that has come to its end without reaching the positions of an edit. @throws PointError */
+  checkEdited(): void {
+    this.#edits.checkApplied(this.edited, this.#tokens.length);
   }
 
   /**
@@ -169,6 +188,7 @@ export class Session {
     const append = { sequence: this.#sequence, tokens, edits, isGenerated };
     const run = await this.#scheduler.step([append], request, signal);
     for (const token of tokens) this.#tokens.push(token);
+    for (const { edit, nRows } of run.edited) this.#nEdited.set(edit, (this.#nEdited.get(edit) ?? 0) + nRows);
     return run;
   }
 

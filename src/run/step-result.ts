@@ -70,6 +70,13 @@ export class StepResult {
     return rowsOf(output, firstRows[sequence], firstRows[sequence + 1]);
   }
 
+  /** Position of the first row that a read gave for one sequence. */
+  firstPosition({ positions, entry }: PlannedRead, sequence: number): number {
+    const { start, end } = this.sequences[sequence];
+    if (entry.shape[0] === "R") return this.#logits === "last" ? end - 1 : start;
+    return resolvePositions(positions, start, end, entry.name)[0];
+  }
+
   /** How many rows a read gave, over `nSequences` sequences. */
   nFired(read: PlannedRead, first: number, nSequences: number): number {
     const firstRows = this.#rowsOfRead(read);

@@ -1,0 +1,14 @@
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** What an edit needs of a recording of points. */
+export interface Recorded {
+  /** Canonical names of the points. */
+  readonly points: readonly string[];
+  readonly sequences: readonly { readonly tokens: readonly number[] }[];
+  /** The values of one sequence from position `start(point, sequence)` on: [n, ...], of what is laid out over keys [nHeads, n, S]. */
+  get(point: string, options?: { readonly sequence?: number }): Tensor;
+  /** The first recorded position of a sequence. */
+  start(point: string, sequence: number): number;
+  /** Mean over all recorded rows, element by element. */
+  mean(point: string): Tensor;
+}
