@@ -26,7 +26,7 @@ export type {
   Vector,
   VectorRef,
 } from "./glass/edit-spec.ts";
-export type { Folder, Host, Source } from "./host.ts";
+export type { Folder, Host, Sink, Source } from "./host.ts";
 export type { Point } from "./points/catalog.ts";
 export type { Positions, ReadSpec } from "./points/read-spec.ts";
 export { type CacheUse, type LoweredProgram, lower, type WeightUse } from "./program/lower.ts";
@@ -36,8 +36,12 @@ export type { ModelFiles } from "./run/files.ts";
 export type { FinishReason, GenerateOptions, GenerationStep, TokenLogprob } from "./run/generate.ts";
 export type { Model, RunInput } from "./run/model.ts";
 export { type OpenOptions, openModel } from "./run/open.ts";
+export { type OpenRecordingOptions, openRecording } from "./run/open-recording.ts";
 export type { AppendOptions, LogitRows, RunOptions } from "./run/options.ts";
 export type { Progress } from "./run/progress.ts";
+export type { RecordOptions } from "./run/record.ts";
+export type { Provenance, Recording, TopRows } from "./run/recording.ts";
+export type { RecordedSequence, Reduce } from "./run/recording-layout.ts";
 export type { Run } from "./run/result.ts";
 export type { SamplingOptions, SamplingStage } from "./run/sampling/options.ts";
 export type { Session, SessionOptions } from "./run/session.ts";
@@ -56,15 +60,55 @@ export { formatBytes } from "./tensor/shape.ts";
 export { Tensor } from "./tensor/tensor.ts";
 export type { ChatMessage, ChatTemplate, TemplateInput, TextPart } from "./tokenizer/chat-template.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export { VERSION } from "./version.ts";
+export {
+  type Attention,
+  type AttentionOptions,
+  attention,
+  type HeadAttention,
+  type HeadEdge,
+} from "./views/attention.ts";
+export type { HeadScores } from "./views/attention-scores.ts";
+export {
+  type Diff,
+  type DiffOptions,
+  type DiffSide,
+  diff,
+  type PointDifference,
+  type PredictionDifference,
+} from "./views/diff.ts";
 export type { AttentionEdge } from "./views/edges.ts";
+export { type Head, type HeadOptions, type HeadQuery, type HeadSource, head } from "./views/head.ts";
 export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";
+export {
+  type Layer,
+  type LayerNeuron,
+  type LayerOptions,
+  type LayerPrediction,
+  type LayerRow,
+  layer,
+} from "./views/layer.ts";
+export { type LookOptions, look, type PointList, type PointRow } from "./views/look.ts";
+export { type Neuron, type NeuronActivation, type NeuronOptions, neuron } from "./views/neuron.ts";
+export type { NeuronWeights, SimilarNeuron, TokenWeight } from "./views/neuron-weights.ts";
+export type { ViewOptions } from "./views/options.ts";
 export { type Patch, type PatchOptions, type PatchResult, patch } from "./views/patch.ts";
 export type { PatchMetric } from "./views/patch-metric.ts";
+export { type PathPatch, type PathPatchOptions, pathPatch } from "./views/path-patch.ts";
 export type { Printable, Report } from "./views/report.ts";
+export {
+  type Residual,
+  type ResidualOptions,
+  residual,
+  type StreamNorm,
+  type StreamPart,
+  type StreamPoint,
+} from "./views/residual.ts";
 export { figures } from "./views/text/figures.ts";
 export { bar, type HeatMapOptions, heatMap } from "./views/text/picture.ts";
 export { type Cell, type TableOptions, table } from "./views/text/table.ts";
 export { asManyAsFit, clip, escapeInvisible, padEnd, padStart, quoteToken, widthOf, wrap } from "./views/text/width.ts";
+export type { ShownToken } from "./views/tokens.ts";
 export {
   type Trace,
   type TraceLayer,
