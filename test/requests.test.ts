@@ -98,7 +98,7 @@ describe("reads", () => {
     ["a layer that is not there", "blocks.2.attn.z", "point.unknown", /^blocks\.2\.attn\.z: .*model\.points\(\) lists/],
     ["part of a name", "blocks.0.attn", "point.unknown", /^blocks\.0\.attn: /],
     ["a glob for nothing", "*.foo", "point.unknown", /^\*\.foo: .*Known: embed/],
-    ["something that is no read", untyped(5), "point.unknown", /a point's name or \{ at, positions \}; got 5/],
+    ["something that is no read", untyped(5), "point.unknown", /a point's name or \{ at, positions, before \}; got 5/],
     ["a key that reads have not", untyped({ at: "embed", pos: 3 }), "point.unknown", /got \{"at":"embed","pos":3\}/],
     ["a position after the last token", "embed@20", "point.positions", /^embed: .*rows \[0, 20\); got 20/],
     ["a position before the first token", "embed@-21", "point.positions", /rows \[0, 20\); got -21/],

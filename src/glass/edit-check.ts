@@ -3,7 +3,11 @@ import { scanAddress, scanPositions } from "../points/address-text.ts";
 import { Scanner } from "../points/scanner.ts";
 import { EDIT_ACTIONS, type EditAction, type EditObject } from "./edit-spec.ts";
 
-const WITH_ACTION: Readonly<Record<string, EditAction>> = { times: "add", sequence: "patch" };
+const WITH_ACTION: Readonly<Record<string, readonly EditAction[]>> = {
+  times: ["add"],
+  sequence: ["patch"],
+  anyModel: ["patch", "mean"],
+};
 const KEYS: readonly string[] = ["at", "positions", ...EDIT_ACTIONS, ...Object.keys(WITH_ACTION)];
 
 /** Makes the error for a mistake at one key of an edit. */
@@ -29,12 +33,14 @@ export function checkEdit(edit: unknown, refuse: RefuseKey = refuseObject(edit))
   }
   const action = theAction(given, refuse);
   for (const [key, needed] of Object.entries(WITH_ACTION)) {
-    if (given[key] === undefined || action === needed) continue;
-    throw refuse(key, { expected: `${key} goes with ${needed} only`, got: action, remedy: `Leave ${key} out.` });
+    if (given[key] === undefined || needed.includes(action)) continue;
+    const expected = `${key} goes with ${needed.join(" and ")} only`;
+    throw refuse(key, { expected, got: action, remedy: `Leave ${key} out.` });
   }
   CHECKS[action](given[action], action, refuse);
   checkTimes(given, refuse);
   checkSequence(given, refuse);
+  checkAnyModel(given, refuse);
   return { ...given, ...placeOf(given, refuse) };
 }
 
@@ -106,7 +112,8 @@ const CHECKS: Readonly<Record<EditAction, CheckAction>> = {
 
 function checkVector(value: unknown, key: EditAction, refuse: RefuseKey): void {
   if (typeof value !== "number") checkDirection(value, key, refuse);
-  else if (!Number.isFinite(value)) {
+  // A score of −∞ hides a key.
+  else if (!Number.isFinite(value) && !(key === "set" && value === Number.NEGATIVE_INFINITY)) {
     throw refuse(key, {
       expected: `${key} takes a finite number`,
       got: shown(value),
@@ -174,6 +181,11 @@ function checkSequence({ sequence }: Checked, refuse: RefuseKey): void {
   throw refuse("sequence", { expected: "sequence is a whole number from 0", got: shown(sequence), remedy });
 }
 
+function checkAnyModel({ anyModel }: Checked, refuse: RefuseKey): void {
+  if (anyModel === undefined || typeof anyModel === "boolean") return;
+  throw refuse("anyModel", { expected: "anyModel is true or false", got: shown(anyModel), remedy: "Give true." });
+}
+
 function isRecord(value: unknown): value is Checked {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 }
@@ -200,6 +212,7 @@ function shown(value: unknown): string {
 function shownItem(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "[...]" : value.constructor.name;
+  if (typeof value === "object" && value !== null)
+    return Array.isArray(value) ? "[...]" : (value.constructor?.name ?? "an object");
   return String(value);
 }

@@ -55,6 +55,8 @@ export interface EditObject {
   readonly times?: number;
   /** With `patch`: which of the recording's sequences; 0 unless stated. */
   readonly sequence?: number;
+  /** With `patch` and `mean`: takes a recording of another model too, such as the same one in another format. */
+  readonly anyModel?: boolean;
 }
 
 export const EDIT_ACTIONS = ["set", "add", "scale", "clamp", "projectOut", "patch", "mean", "call"] as const;

@@ -54,7 +54,7 @@ function parseEditText(text: string): EditObject {
 type Operator = "=" | "+=" | "-=" | "*=";
 
 const OPERATORS: Readonly<Record<Operator, (scanner: Scanner) => Parts>> = {
-  "=": (scanner) => readCall(scanner) ?? { set: readVector(scanner) },
+  "=": (scanner) => readCall(scanner) ?? { set: readInfinity(scanner) ?? readVector(scanner) },
   "+=": (scanner) => readTimes(scanner, 1),
   "-=": (scanner) => readTimes(scanner, -1),
   "*=": (scanner) => ({ scale: readVector(scanner) }),
@@ -95,18 +95,29 @@ function readTimes(scanner: Scanner, sign: 1 | -1): Parts {
     throw scanner.fail({ at, expected: "a number must stand before *", remedy });
   }
   scanner.skipSpace();
-  if (scanner.isAtEnd)
+  if (scanner.isAtEnd) {
     throw scanner.fail({ at: starAt, expected: "a vector must follow *", remedy: "Add it, or drop the *." });
+  }
   return { add: readVector(scanner), times: sign * first };
+}
+
+/** `-Infinity`, a score that hides its key. */
+function readInfinity(scanner: Scanner): number | undefined {
+  return scanner.match(/-(?:Infinity|inf)(?![\w.:])/y) === "" ? undefined : Number.NEGATIVE_INFINITY;
 }
 
 function readVector(scanner: Scanner): Vector {
   if (scanner.text[scanner.at] === "[") return readNumbers(scanner);
   const at = scanner.at;
-  const word = /"/.test(scanner.text[at] ?? "") ? "" : scanner.match(WORD);
-  if (NUMBER.test(word)) return Number(word);
+  const word = scanner.match(WORD);
+  if (NUMBER.test(word)) return finite(scanner, at, word);
   scanner.at = at;
   return readTensor(scanner);
+}
+
+function finite(scanner: Scanner, at: number, word: string): number {
+  if (Number.isFinite(Number(word))) return Number(word);
+  throw scanner.fail({ at, expected: "the number must not be too large", remedy: "Give a number below 1e308." });
 }
 
 /** `[0.1, 2]` */
@@ -128,29 +139,30 @@ function readNumber(scanner: Scanner, isInfiniteToo = false): number {
   const at = scanner.at;
   const word = scanner.match(WORD);
   if (NUMBER.test(word)) return Number(word);
-  if (isInfiniteToo && INFINITE.test(word))
-    return word.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  if (isInfiniteToo && INFINITE.test(word)) return Number(`${word.startsWith("-") ? "-" : ""}Infinity`);
   throw scanner.fail({ at, expected: "a number must stand", remedy: "Write it as 0.5, -2 or 1e-3." });
 }
 
-/** `vec.safetensors:v` */
+/** `vec.safetensors:v`, each of the two perhaps in double quotes. */
 function readTensor(scanner: Scanner): VectorRef {
   const at = scanner.at;
-  const isQuoted = scanner.text[at] === '"';
-  const word = isQuoted ? readQuoted(scanner) : scanner.match(WORD);
-  const colon = isQuoted ? -1 : word.lastIndexOf(":");
-  const file = colon < 0 ? word : word.slice(0, colon);
-  if (!isQuoted && (file === "" || /^[-+]/.test(file)))
-    throw scanner.fail({ at, expected: VALUE, remedy: remedyForValue(word) });
-  if (colon < 0 && !(isQuoted && scanner.take(":"))) {
-    throw scanner.fail({ at, expected: VALUE, remedy: remedyForValue(word) });
+  if (isQuote(scanner)) {
+    const file = readQuoted(scanner);
+    if (scanner.take(":")) return { file, tensor: readName(scanner, "the tensor's name") };
+    const remedy = `Say which tensor of the file: ${JSON.stringify(file)}:name.`;
+    throw scanner.fail({ at, expected: "a value must stand", remedy });
   }
-  const rest = word.slice(colon + 1);
-  const tensor = isQuoted || rest === "" ? readName(scanner, "the tensor's name") : rest;
-  return { file, tensor };
+  const word = scanner.match(WORD);
+  const colon = word.lastIndexOf(":");
+  if (colon < 1 || /^[-+]/.test(word)) {
+    throw scanner.fail({ at, expected: "a value must stand", remedy: remedyForValue(word) });
+  }
+  return { file: word.slice(0, colon), tensor: word.slice(colon + 1) || readName(scanner, "the tensor's name") };
 }
 
-const VALUE = "a value must stand";
+function isQuote(scanner: Scanner): boolean {
+  return scanner.text[scanner.at] === '"';
+}
 
 function remedyForValue(word: string): string {
   if (INFINITE.test(word) || /^[-+]?nan$/i.test(word)) return "Give a finite number.";
@@ -163,7 +175,7 @@ function remedyForValue(word: string): string {
 
 /** A name as a word or in double quotes. */
 function readName(scanner: Scanner, what: string): string {
-  const name = scanner.text[scanner.at] === '"' ? readQuoted(scanner) : scanner.match(WORD);
+  const name = isQuote(scanner) ? readQuoted(scanner) : scanner.match(WORD);
   if (name !== "") return name;
   throw scanner.fail({ expected: `${what} must stand`, remedy: "Put an unusual name in double quotes." });
 }
@@ -222,8 +234,8 @@ function readCall(scanner: Scanner): Parts | undefined {
   if (form === undefined) {
     const names = Object.keys(FUNCTIONS);
     const close = nearest(name, names);
-    const remedy =
-      close === undefined ? `There are ${names.join(", ")}.` : `Did you mean ${FUNCTIONS[close]?.example}?`;
+    const known = `There are ${names.join(", ")}.`;
+    const remedy = close === undefined ? known : `Did you mean ${FUNCTIONS[close]?.example}?`;
     throw scanner.fail({ at, expected: "the function must be known", remedy });
   }
   scanner.skipSpace();

@@ -4,6 +4,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 export interface Recorded {
   /** Canonical names of the points. */
   readonly points: readonly string[];
+  /** Of the model that it was recorded with, where it outlives that model. */
+  readonly fingerprint?: string;
   readonly sequences: readonly { readonly tokens: readonly number[] }[];
   /** The values of one sequence from position `start(point, sequence)` on: [n, ...], of what is laid out over keys [nHeads, n, S]. */
   get(point: string, options?: { readonly sequence?: number }): Tensor;

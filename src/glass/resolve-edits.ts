@@ -1,6 +1,7 @@
 import { PointError } from "../errors.ts";
 import { type Address, parseAddress } from "../points/address.ts";
 import type { CatalogEntry, PointCatalog } from "../points/catalog.ts";
+import { atLayer } from "../points/names.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Edit, EditForm } from "./edit.ts";
 import {
@@ -16,7 +17,10 @@ import type { Recorded } from "./recording.ts";
 /** Brings what edits name in files. */
 export interface EditFiles {
   vector(ref: VectorRef): Promise<Float32Array>;
-  recording(ref: RecordingRef): Promise<Recorded>;
+  /** Loads these points of it. */
+  recording(ref: RecordingRef, points: readonly string[]): Promise<Recorded>;
+  /** Of the model that is edited; see `Model.fingerprint`. */
+  fingerprint(): Promise<string>;
 }
 
 /** An edit whose address is known; what it works with may still lie in a file. */
@@ -35,6 +39,7 @@ export function addressEdit(spec: EditObject, text: string, catalog: PointCatalo
   return addresses.map((address) => {
     const onSource = sourceOf(address, spec, action, text, catalog);
     checkAction(onSource.entry, action, text);
+    checkInfinite(onSource.entry, spec, text);
     return { text, spec, action, address: onSource, positions: spec.positions ?? positions };
   });
 }
@@ -48,19 +53,17 @@ function sourceOf(
   catalog: PointCatalog,
 ): Address {
   const { entry, index } = address;
-  if (entry.writable) return address;
-  const isLinear = (action === "scale" && typeof spec.scale === "number") || (action === "set" && spec.set === 0);
-  if (entry.row.name === "blocks.{i}.attn.result" && isLinear && index.length < 2) {
-    return { ...address, entry: catalog.get(`blocks.${entry.layer}.attn.z`) };
+  const { derive } = entry.row;
+  if (derive === undefined) return address;
+  const isScaled = (action === "scale" && typeof spec.scale === "number") || (action === "set" && spec.set === 0);
+  if (isScaled && derive.scalesWith !== undefined && index.length < 2) {
+    return { ...address, entry: catalog.get(atLayer(derive.scalesWith, entry.layer)) };
   }
-  const isResult = entry.row.name === "blocks.{i}.attn.result";
   throw new PointError("point.edit", {
     path,
     expected: `${entry.name} exists only while it is read, so it cannot be edited`,
     got: action,
-    remedy: isResult
-      ? "It may be scaled by a number or set to 0, which attn.z then is. For anything else edit attn.z of the head, or attn.out."
-      : `Edit ${entry.row.derive?.from.map((name) => name.replace("{i}", `${entry.layer}`)).join(" or ")}.`,
+    remedy: derive.instead,
   });
 }
 
@@ -75,6 +78,17 @@ function checkAction(entry: CatalogEntry, action: EditAction, path: string): voi
     expected: `${entry.name} has another number of keys at each position`,
     got: action,
     remedy: "Set, add, scale, clamp or patch it.",
+  });
+}
+
+/** −∞ means something to a softmax only. */
+function checkInfinite({ name, row }: CatalogEntry, { set }: EditObject, path: string): void {
+  if (set !== Number.NEGATIVE_INFINITY || row.invisible === Number.NEGATIVE_INFINITY) return;
+  throw new PointError("point.edit", {
+    path,
+    expected: `${name} takes finite numbers`,
+    got: "-Infinity",
+    remedy: "Only attention scores may be -Infinity, which hides a key.",
   });
 }
 
@@ -95,7 +109,8 @@ interface Resolved {
 
 const CALL: Resolved = { form: { on: "call" }, operand: () => [] };
 
-async function rowEdit({ address, spec, action, text }: AddressedEdit, files: EditFiles): Promise<Resolved> {
+async function rowEdit(edit: AddressedEdit, files: EditFiles): Promise<Resolved> {
+  const { address, spec, action, text } = edit;
   if (action === "call") return CALL;
   const { entry, index } = address;
   const { nPieces, pieceSize, piece } = pieceOf(entry, index);
@@ -114,12 +129,12 @@ async function rowEdit({ address, spec, action, text }: AddressedEdit, files: Ed
     case "clamp":
       return constant("clamp", spec.clamp as readonly [number, number]);
     case "patch": {
-      const recorded = await recordingOf(spec.patch, files);
+      const recorded = await recordingOf(edit, action, entry, files);
       const rows = recordedRows(recorded, entry, spec.sequence ?? 0, text);
       return { form: form("set", pieceSize), operand: (position) => pieceAt(rows(position).data, piece, pieceSize) };
     }
     case "mean": {
-      const mean = recordedMean(await recordingOf(spec.mean, files), entry, text);
+      const mean = recordedMean(await recordingOf(edit, action, entry, files), entry, text);
       return constant("set", pieceAt(mean.data, piece, pieceSize));
     }
     default: {
@@ -131,13 +146,19 @@ async function rowEdit({ address, spec, action, text }: AddressedEdit, files: Ed
   }
 }
 
-async function pairEdit({ address, spec, action, text }: AddressedEdit, files: EditFiles): Promise<Resolved> {
+async function pairEdit(edit: AddressedEdit, files: EditFiles): Promise<Resolved> {
+  const { address, spec, action, text } = edit;
   if (action === "call") return CALL;
   if (action === "clamp") {
     return { form: { on: "pairs", kind: "clamp", width: 2 }, operand: () => spec.clamp as readonly [number, number] };
   }
   if (action === "patch") {
-    const keys = recordedKeys(await recordingOf(spec.patch, files), address.entry, spec.sequence ?? 0, text);
+    const keys = recordedKeys(
+      await recordingOf(edit, action, address.entry, files),
+      address.entry,
+      spec.sequence ?? 0,
+      text,
+    );
     return { form: { on: "eachPair" }, operand: keys };
   }
   const kind = action as "set" | "add" | "scale";
@@ -181,9 +202,24 @@ function addend(values: ArrayLike<number>, times: number): Float64Array {
   return Float64Array.from(values, (value) => value * times || -0);
 }
 
-async function recordingOf(given: Recorded | RecordingRef | undefined, files: EditFiles): Promise<Recorded> {
-  const recording = given as Recorded | RecordingRef;
-  return "file" in recording ? files.recording(recording) : recording;
+/** What an edit puts in, which must be of this model unless the edit says otherwise. */
+async function recordingOf(
+  { spec, text }: AddressedEdit,
+  action: "patch" | "mean",
+  { name }: CatalogEntry,
+  files: EditFiles,
+): Promise<Recorded> {
+  const given = spec[action] as Recorded | RecordingRef;
+  const recording = "file" in given ? await files.recording(given, [name]) : given;
+  if (spec.anyModel || recording.fingerprint === undefined) return recording;
+  const fingerprint = await files.fingerprint();
+  if (recording.fingerprint === fingerprint) return recording;
+  throw new PointError("point.edit", {
+    path: text,
+    expected: `a recording of this model, ${fingerprint.slice(0, 12)}`,
+    got: `one of ${recording.fingerprint.slice(0, 12)}`,
+    remedy: "Record with this model, or give { ..., anyModel: true } where that is meant.",
+  });
 }
 
 /** The recorded row of a point at each position. */

@@ -1,10 +1,14 @@
-import { PointError, suggest } from "../errors.ts";
+import type { PointError } from "../errors.ts";
 import type { Op } from "../tape/op.ts";
 import { expand, tap } from "../tape/rewrite.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Dim, Shape } from "../tape/value.ts";
+import { parseAddress } from "./address.ts";
+import type { Alias, Aliases } from "./aliases.ts";
 import { derivePoint, sourcesOf } from "./derive.ts";
-import { atLayer, POINTS, type PointRow } from "./registry.ts";
+import { atLayer } from "./names.ts";
+import { POINTS, type PointRow } from "./registry.ts";
+import { unknownPoint } from "./unknown-point.ts";
 
 /** One point of one model. */
 export interface Point {
@@ -34,72 +38,65 @@ interface Kernels {
 export class PointCatalog {
   readonly entries: readonly CatalogEntry[];
   readonly #byName = new Map<string, CatalogEntry>();
-  readonly #nLayers: number;
-  readonly #absent: Readonly<Record<string, string>>;
+  readonly #unknown: (name: string, path: string) => PointError;
 
   /** `absent`: points of the vocabulary that the family lacks, with the reason. */
   constructor(tape: Tape, nLayers: number, absent: Readonly<Record<string, string>>, kernels: Kernels) {
-    this.#nLayers = nLayers;
-    this.#absent = absent;
     const full = expand(tape);
     const run = tap(
       expand(tape, (node) => !kernels.supports(node.op)),
       (node) => kernels.taps(node.op),
     );
-    this.entries = instances(nLayers).flatMap(({ row, layer }): CatalogEntry[] => {
+    const shapes = new Map<string, Shape>();
+    for (const { row, layer } of instances(nLayers)) {
       const name = atLayer(row.name, layer);
       const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);
+      if (shape !== undefined) shapes.set(name, publicShape(shape));
+    }
+    this.entries = instances(nLayers).flatMap(({ row, layer }): CatalogEntry[] => {
+      const name = atLayer(row.name, layer);
+      const shape = shapes.get(name);
       if (shape === undefined) return [];
-      const aliases = row.aliases.map((alias) => atLayer(alias, layer));
+      const aliases = namesAt(row.aliases, layer, (point) => shapes.has(point));
       const availability = run.points.has(name) ? "stored" : "recomputed";
       const { formula, derive } = row;
-      return [{ name, shape: publicShape(shape), formula, aliases, availability, writable: !derive, row, layer }];
+      return [{ name, shape, formula, aliases, availability, writable: !derive, row, layer }];
     });
     for (const entry of this.entries) {
       for (const name of [entry.name, ...entry.aliases]) this.#byName.set(name, entry);
     }
+    this.#unknown = (name, path) => unknownPoint(name, path, { names: this.#byName, nLayers, absent });
   }
 
-  /** The point of that name, in golgi's spelling or another tool's. */
-  get(name: string): CatalogEntry {
+  /** The point of that name, in golgi's spelling or another tool's; `path` is how it was written, for the error. */
+  get(name: string, path = name): CatalogEntry {
     const entry = this.#byName.get(name);
-    if (entry === undefined) throw this.#unknown(name);
+    if (entry === undefined) throw this.#unknown(name, path);
     return entry;
   }
 
-  /** All points that a name or glob stands for: `*` is anything within one part of a name, `**` anything. */
-  match(pattern: string): CatalogEntry[] {
-    if (!pattern.includes("*")) return [this.get(pattern)];
+  /** Whether a point has that name, in golgi's spelling or another tool's. */
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** All points that an address reaches into: names, globs, and components such as `L5.H3`. */
+  match(address: string): CatalogEntry[] {
+    return parseAddress(address, this).addresses.map(({ entry }) => entry);
+  }
+
+  /**
+   * All points that a name or glob stands for: `*` is anything within one part of a name, `**` anything. A glob is of
+   * golgi's names where it fits any of them, otherwise of another tool's.
+   */
+  find(pattern: string, path = pattern): CatalogEntry[] {
+    if (!pattern.includes("*")) return [this.get(pattern, path)];
     const regex = globRegex(pattern);
-    const found = this.entries.filter(({ name, aliases }) => [name, ...aliases].some((n) => regex.test(n)));
-    if (found.length === 0) throw this.#unknown(pattern);
+    const own = this.entries.filter(({ name }) => regex.test(name));
+    if (own.length > 0) return own;
+    const found = this.entries.filter(({ aliases }) => aliases.some((alias) => regex.test(alias)));
+    if (found.length === 0) throw this.#unknown(pattern, path);
     return found;
-  }
-
-  #unknown(name: string): PointError {
-    const missing = this.#absentRow(name);
-    if (missing !== undefined) {
-      const reason = this.#absent[missing.name.replace("blocks.{i}.", "")];
-      return new PointError("point.absent", {
-        path: name,
-        expected: "this model does not have the point",
-        got: reason ?? "an architecture without it",
-      });
-    }
-    const remedy = `${suggest(name, [...this.#byName.keys()])} model.points() lists all.`;
-    return new PointError("point.unknown", { path: name, expected: "a read names a point of the model", remedy });
-  }
-
-  /** The vocabulary's row that a name without a match in this model refers to. */
-  #absentRow(name: string): PointRow | undefined {
-    const layered = name.replaceAll("*", "0");
-    return POINTS.find(({ name: rowName, aliases }) =>
-      [rowName, ...aliases].some((n) =>
-        Array.from({ length: this.#nLayers }, (_, i) => atLayer(n, i)).some(
-          (full) => full === name || full === layered,
-        ),
-      ),
-    );
   }
 }
 
@@ -115,6 +112,14 @@ function instances(nLayers: number): Instance[] {
   const global = (rows: readonly PointRow[]): Instance[] => rows.map((row) => ({ row, layer: undefined }));
   const blocks = Array.from({ length: nLayers }, (_, layer) => POINTS.slice(first, end).map((row) => ({ row, layer })));
   return [...global(POINTS.slice(0, first)), ...blocks.flat(), ...global(POINTS.slice(end))];
+}
+
+/** Other tools' names of a point, each once, where they have that meaning in this model. */
+function namesAt(aliases: Aliases, layer: number | undefined, exists: (point: string) => boolean): string[] {
+  const holds = ({ has, lacks }: Alias): boolean =>
+    (has === undefined || exists(atLayer(has, layer))) && (lacks === undefined || !exists(atLayer(lacks, layer)));
+  const here = Object.values(aliases).flat().filter(holds);
+  return [...new Set(here.map(({ name }) => atLayer(name, layer)))];
 }
 
 /** The shape of a derived point, or undefined where this model lacks what it derives from. */

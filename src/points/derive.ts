@@ -1,18 +1,24 @@
 import { extendTape } from "../tape/builder.ts";
 import { leavesOf, type Tape } from "../tape/tape.ts";
 import { isLeaf, type Value } from "../tape/value.ts";
-import { atLayer, type PointRow } from "./registry.ts";
+import { atLayer } from "./names.ts";
+import type { PointRow } from "./registry.ts";
 
 /** The points of the tape that a point is read from: itself, or the sources of a derived one. */
 export function sourcesOf(row: PointRow, layer: number | undefined): string[] {
   return (row.derive?.from ?? [row.name]).map((name) => atLayer(name, layer));
 }
 
-/** The value of a derived point; call it while `tape` is being extended. */
-export function buildDerived(tape: Tape, row: PointRow, layer: number | undefined): Value {
+/** The value of a derived point, from those of `at`; call it while `tape` is being extended. */
+export function buildDerived(
+  tape: Tape,
+  row: PointRow,
+  layer: number | undefined,
+  at = (name: string): Value => pointValue(tape, name),
+): Value {
   if (row.derive === undefined) throw new Error(`${row.name} is not derived`);
   return row.derive.build(
-    (name) => pointValue(tape, atLayer(name, layer)),
+    (name) => at(atLayer(name, layer)),
     (name) => weightLeaf(tape, atLayer(name, layer)),
   );
 }

@@ -4,17 +4,25 @@ import { PointError } from "../errors.ts";
 export type Positions = number | readonly [from: number, to: number] | "all";
 
 /** A point or glob to read, and where. As text: `blocks.*.mlp.post`, `blocks.2.attn.z@7`, `**.residPost@2:5`. */
-export type ReadSpec = string | { readonly at: string; readonly positions?: Positions };
+export type ReadSpec =
+  | string
+  | {
+      readonly at: string;
+      readonly positions?: Positions;
+      /** What the point was before edits of the point itself; what it is after them unless asked otherwise. */
+      readonly before?: boolean;
+    };
 
 export interface ParsedRead {
   readonly pattern: string;
   readonly positions: Positions;
+  readonly before?: boolean;
 }
 
 export function parseRead(spec: ReadSpec): ParsedRead {
   if (typeof spec !== "string") return parseObject(spec);
   const at = spec.indexOf("@");
-  if (at < 0) return { pattern: spec, positions: "all" };
+  if (at < 0 || spec.slice(at) === "@all") return { pattern: spec.replace("@all", ""), positions: "all" };
   const match = /^(-?\d+)(?::(-?\d+))?$/.exec(spec.slice(at + 1));
   if (match === null) {
     throw new PointError("point.positions", {
@@ -31,13 +39,13 @@ export function parseRead(spec: ReadSpec): ParsedRead {
 }
 
 function parseObject(spec: Exclude<ReadSpec, string>): ParsedRead {
-  const { at, positions = "all", ...others } = Object(spec);
-  if (typeof at === "string" && Object.keys(others).length === 0) {
-    return { pattern: at, positions: checked(positions, at) };
+  const { at, positions = "all", before = false, ...others } = Object(spec);
+  if (typeof at === "string" && typeof before === "boolean" && Object.keys(others).length === 0) {
+    return { pattern: at, positions: checked(positions, at), before };
   }
   throw new PointError("point.unknown", {
     path: "read",
-    expected: "a read is a point's name or { at, positions }",
+    expected: "a read is a point's name or { at, positions, before }",
     got: JSON.stringify(spec),
   });
 }

@@ -1,7 +1,7 @@
 import { PointError } from "../errors.ts";
 import { alignEdits, type Edit, type EditSlots } from "../glass/edit.ts";
 import type { EditSpec } from "../glass/edit-spec.ts";
-import { readEdit } from "../glass/edit-text.ts";
+import { formatEdit, readEdit } from "../glass/edit-text.ts";
 import { type AddressedEdit, addressEdit, type EditFiles, resolveEdit } from "../glass/resolve-edits.ts";
 import type { PointCatalog } from "../points/catalog.ts";
 import { resolvePositions } from "../points/read-spec.ts";
@@ -19,7 +19,7 @@ export class EditList {
     this.#files = files;
     this.#addressed = specs.flatMap((spec) => {
       const edit = readEdit(spec);
-      return addressEdit(edit, typeof spec === "string" ? spec : edit.at, catalog());
+      return addressEdit(edit, formatEdit(edit), catalog());
     });
   }
 

@@ -3,6 +3,7 @@ import { type RopeConfig, ropeVariant } from "../config/rope.ts";
 import { RequestError } from "../errors.ts";
 import type { AlignedEdits, EditSlots } from "../glass/edit.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
+import type { PointCatalog } from "../points/catalog.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Op } from "../tape/op.ts";
 import { Rows } from "../tape/rows.ts";
@@ -51,6 +52,7 @@ export interface ExecutorModel {
   readonly unembed: (resid: Value) => Value;
   /** Inner points that the backend's kernels can store on the side. */
   readonly taps: (op: Op) => readonly string[];
+  readonly catalog: () => PointCatalog;
   readonly engine: Engine;
   readonly precision: Precision;
   readonly vocabSize: number;
@@ -139,7 +141,9 @@ export class Executor {
     const given = { rows, ints, floats: edits.floats };
     const stopped = { slots: plan.edits.slots, rows, sequences, logitRows, aside };
     const outputs = await runParts(engine, compiled, given, stopped, signal);
-    return new Run(new StepResult({ plan, outputs, sequences, rows, logits: request.logits, nEdited: edits.nEdited }));
+    const { logits } = request;
+    const result = { plan, outputs, sequences, rows, logits, nEdited: edits.nEdited, catalog: this.#model.catalog };
+    return new Run(new StepResult(result));
   }
 
   /** Runs a tape over weights and inputs alone, without rows of any sequence. */

@@ -5,7 +5,6 @@ import { CheckpointError, PointError, RequestError } from "../errors.ts";
 import { alignEdits, type Edit } from "../glass/edit.ts";
 import type { EditSpec } from "../glass/edit-spec.ts";
 import { type Derived, type Read, readName } from "../glass/plan.ts";
-import type { EditFiles } from "../glass/resolve-edits.ts";
 import type { Host } from "../host.ts";
 import { type ParsedAddress, parseAddress } from "../points/address.ts";
 import type { Point, PointCatalog } from "../points/catalog.ts";
@@ -19,8 +18,10 @@ import type { ChatTemplate } from "../tokenizer/chat-template.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Bindings } from "../weights/bind.ts";
 import { type Chat, ChatEncoder, isChat, type Prompt } from "./chat.ts";
+import { editFiles } from "./edit-files.ts";
 import { EditList, inSequence } from "./edit-list.ts";
 import type { Texts } from "./files.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import type { GenerateOptions, GenerationStep } from "./generate.ts";
 import {
   checkAppendOptions,
@@ -31,10 +32,14 @@ import {
   type RunOptions,
 } from "./options.ts";
 import { progressOf } from "./progress.ts";
+import { record } from "./record.ts";
+import type { RecordOptions } from "./record-options.ts";
+import type { Recording } from "./recording.ts";
 import type { Run } from "./result.ts";
 import type { Runtimes } from "./runtime.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { type SweepOptions, sweep } from "./sweep.ts";
+import { reportWeight, type WeightReport } from "./weight-report.ts";
 
 /** One sequence, or several to run in one step. */
 export type RunInput = Prompt | readonly string[] | readonly Chat[] | readonly (readonly number[])[];
@@ -55,7 +60,6 @@ export interface ModelParts {
   readonly catalog: () => PointCatalog;
   readonly texts: Texts;
   readonly host: Host;
-  readonly editFiles: EditFiles;
   readonly chatTemplate: ChatTemplate;
   readonly backend: string;
   readonly ignoredKeys: readonly string[];
@@ -68,6 +72,7 @@ export class Model {
   /** What lists of reads stand for; generating asks for the same one in every step. */
   readonly #resolved = new Map<string, readonly Read[]>();
   #chatEncoder: ChatEncoder | undefined;
+  #fingerprint: Promise<string> | undefined;
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
@@ -218,6 +223,27 @@ export class Model {
     yield* sweep(tokens, lists, { logits, reads: this.resolveReads(read), signal, progress }, runtimes.get("f32"));
   }
 
+  /** Runs texts and keeps values of points, or what they are reduced to, in memory or in a file. */
+  record(texts: readonly Prompt[], options: RecordOptions): Promise<Recording> {
+    return record(this, this.#parts.host, texts, options);
+  }
+
+  /**
+   * The weights of a component, in the numbers that the engine computes with, and where they lie: a neuron (`L5.N3`), a head
+   * (`L5.H3`), a block's `L5.mlp` or `L5.attn`, a weight by golgi's name or the file's (`embed`), or a row of it (`embed[7]`).
+   * @throws PointError, RequestError
+   */
+  weight(address: string): Promise<WeightReport> {
+    return reportWeight(address, this.#parts);
+  }
+
+  /** Tells models apart: what `fingerprintOf` takes in. Reads a few kilobytes of each tensor. */
+  fingerprint(): Promise<string> {
+    const { architecture, config, bindings, checkpoint } = this.#parts;
+    this.#fingerprint ??= fingerprintOf(architecture, config, bindings, checkpoint);
+    return this.#fingerprint;
+  }
+
   /**
    * Evaluates a small tape over the model's weights: `build` adds to it and names its outputs; `ints` and `floats`
    * supply the inputs that it declares.
@@ -261,7 +287,11 @@ export class Model {
   }
 
   #editList(specs: readonly EditSpec[]): EditList {
-    return new EditList(specs, this.#parts.catalog, this.#parts.editFiles);
+    return new EditList(
+      specs,
+      this.#parts.catalog,
+      editFiles(this.#parts.host, () => this.fingerprint()),
+    );
   }
 
   /** A sequence that keeps its keys and values between calls. */

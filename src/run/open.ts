@@ -6,7 +6,6 @@ import type { Precision } from "../tensor/dtype.ts";
 import { ChatTemplate } from "../tokenizer/chat-template.ts";
 import { type Bindings, bindWeights, findTensor, type IgnoredTensors } from "../weights/bind.ts";
 import { namedWeights, type WeightTree } from "../weights/schema.ts";
-import { editFiles } from "./edit-files.ts";
 import { type ModelFiles, type OpenFiles, openFiles } from "./files.ts";
 import { Model } from "./model.ts";
 import { once } from "./once.ts";
@@ -37,13 +36,11 @@ export async function openModel(
   const { architecture, config, ignoredKeys, checkpoint, texts } = files;
   try {
     const { tree, bindings } = bindFiles(files, ignore);
-    const runtimes = new Runtimes(backend, architecture, config, tree, {
-      bindings: bindings.weights,
-      checkpoint,
-      precision,
-      host,
-    });
-    const { tape } = runtimes.get("f32").modelTape;
+    const catalog: () => PointCatalog = once(
+      () => new PointCatalog(runtimes.get("f32").modelTape.tape, config.nLayers, architecture.absentPoints, backend),
+    );
+    const weights = { bindings: bindings.weights, checkpoint, precision, host };
+    const runtimes: Runtimes = new Runtimes(backend, architecture, config, tree, weights, catalog);
     return new Model({
       name: weightsFile === undefined ? folder.name : `${folder.name}/${weightsFile}`,
       config,
@@ -51,10 +48,9 @@ export async function openModel(
       runtimes,
       bindings,
       checkpoint,
-      catalog: once(() => new PointCatalog(tape, config.nLayers, architecture.absentPoints, backend)),
+      catalog,
       texts,
       host,
-      editFiles: editFiles(host),
       chatTemplate: new ChatTemplate(texts.chatTemplates, host.localTime),
       backend: backend.name,
       ignoredKeys,

@@ -54,7 +54,7 @@ function describe({ name, shape }: StoredTensor): string {
 }
 
 function decodeVector({ dtype, shape }: StoredTensor, bytes: Uint8Array<ArrayBuffer>, path: string): Float32Array {
-  if (dtype === "f64") return Float32Array.from(new Float64Array(bytes.buffer));
+  if (dtype === "f64") return Float32Array.from(new Float64Array(new Uint8Array(bytes).buffer));
   if (!isComputeDtype(dtype as Dtype)) {
     throw new CheckpointError("checkpoint.dtype", {
       path,

@@ -5,10 +5,8 @@ import { resolvePositions } from "../points/read-spec.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { rowMoments } from "./record-moments.ts";
-import { writeRecording } from "./recording-file.ts";
 import {
   firstRows,
-  pointTensors,
   type RecordedPoint,
   type RecordedSequence,
   type RecordingPlan,
@@ -16,12 +14,13 @@ import {
   reducedTensor,
   sequenceTensor,
 } from "./recording-layout.ts";
+import { putAll, writeRecording } from "./write-recording.ts";
 
 /** What a recording is of. */
 export interface Provenance {
   /** Version of golgi that recorded it. */
   readonly version: string;
-  /** Name of the model's directory or file. */
+  /** The last part of its directory's or file's name. */
   readonly model: string;
   readonly architecture: string;
   /** See `Model.fingerprint`. */
@@ -57,6 +56,7 @@ export class Recording implements Recorded {
   readonly #plan: RecordingPlan;
   readonly #points: ReadonlyMap<string, RecordedPoint>;
   readonly #tensors: ReadonlyMap<string, Tensor>;
+  readonly #firstRows = new Map<RecordedPoint, readonly number[]>();
   readonly #host: Host;
 
   constructor({ plan, provenance, tensors, unloaded }: RecordingContents, host: Host) {
@@ -99,7 +99,7 @@ export class Recording implements Recorded {
     const index = sequence ?? 0;
     this.#sequence(point, index);
     if (found.isOverKeys) return this.#tensor(sequenceTensor(point, index));
-    const rows = firstRows(found, this.sequences);
+    const rows = this.#rowsOf(found);
     return rowsOf(this.#tensor(point), rows[index], rows[index + 1]);
   }
 
@@ -118,7 +118,7 @@ export class Recording implements Recorded {
 
   /** How many rows of a point were recorded. */
   nRows(point: string): number {
-    return firstRows(this.#point(point), this.sequences).at(-1) ?? 0;
+    return this.#rowsOf(this.#point(point)).at(-1) ?? 0;
   }
 
   /** Mean over all recorded rows, element by element. */
@@ -135,7 +135,8 @@ export class Recording implements Recorded {
   /** The rows in which each element is largest, of a recording reduced to them. */
   top(point: string): TopRows {
     this.#point(point);
-    if (typeof this.reduce !== "object") throw this.#reducedTo(point, "largest rows", "Record with reduce: { topK: k }.");
+    if (typeof this.reduce !== "object")
+      throw this.#reducedTo(point, "largest rows", "Record with reduce: { topK: k }.");
     return {
       values: this.#tensor(reducedTensor(point, "top")) as Tensor<Float32Array>,
       sequences: this.#tensor(reducedTensor(point, "top.sequence")) as Tensor<Int32Array>,
@@ -145,11 +146,7 @@ export class Recording implements Recorded {
 
   /** Writes it as a safetensors file, in place of one that is there. The file is whole or not there. */
   async save(path: string): Promise<void> {
-    await writeRecording(path, this.#host, this.#plan, this.provenance, async (target) => {
-      for (const point of this.#plan.points) {
-        for (const { name } of pointTensors(point, this.#plan)) await target.put(name, 0, this.#tensor(name).data);
-      }
-    });
+    await writeRecording(path, this.#host, this.#plan, this.provenance, (file) => putAll(this.#tensors, file));
   }
 
   #moment(point: string, what: "mean" | "variance"): Tensor {
@@ -185,6 +182,12 @@ export class Recording implements Recorded {
     if (sequence !== undefined) return sequence;
     const expected = `sequence must be 0 to ${this.sequences.length - 1}`;
     throw new PointError("point.positions", { path, expected, got: `${index}` });
+  }
+
+  #rowsOf(point: RecordedPoint): readonly number[] {
+    const rows = this.#firstRows.get(point) ?? firstRows(point, this.sequences);
+    this.#firstRows.set(point, rows);
+    return rows;
   }
 
   #tensor(name: string): Tensor {

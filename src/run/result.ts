@@ -1,5 +1,5 @@
 import { PointError, suggest } from "../errors.ts";
-import { type PlannedRead, readName } from "../glass/plan.ts";
+import type { PlannedRead } from "../glass/plan.ts";
 import type { Recorded } from "../glass/recording.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
@@ -73,13 +73,15 @@ export class Run implements Recorded {
   }
 
   /**
-   * A point that was read, by any of its names; `before` for what it was before its edits, where that was read. A batch
-   * holds one tensor for each sequence: say which.
+   * A point that was read, by any of its names, or the piece of it that an address means: `get("L5.N12")` is [T], the
+   * neuron's value at each row. `before` for what it was before its edits, where that was read. A batch holds one tensor for each
+   * sequence: say which.
    * @throws PointError for a point that was not read, or a sequence that the batch does not have.
    */
   get(point: string, { sequence, before = false }: { sequence?: number; before?: boolean } = {}): Tensor {
-    const read = this.#step.plan.byName.get(readName(point, before));
-    if (read === undefined && (before || point !== "logits" || !this.#step.hasLogits)) throw this.#absentError(point);
+    const isLogits = point === "logits" && this.#step.hasLogits && !before;
+    const found = isLogits ? undefined : this.#step.find(point, before);
+    if (found === undefined && !isLogits) throw this.#absentError(point);
     const { length } = this.sequences;
     if (sequence === undefined && length > 1) {
       throw sequenceError(point, "a batch needs { sequence: i }", "none");
@@ -88,14 +90,15 @@ export class Run implements Recorded {
     if (this.sequences[index] === undefined) {
       throw sequenceError(point, `sequence must be 0 to ${length - 1}`, `${sequence}`);
     }
-    return this.#of(read, index);
+    const tensor = this.#of(found?.read, index);
+    return found === undefined || found.index.length === 0 ? tensor : pieceOf(tensor, found.read, found.index);
   }
 
   /** Position of the first row that `get` gives of a point. */
   start(point: string, sequence: number): number {
-    const read = this.#step.plan.byName.get(point);
-    if (read === undefined) throw this.#absentError(point);
-    return this.#step.firstPosition(read, this.#first + sequence);
+    const found = this.#step.find(point, false);
+    if (found === undefined) throw this.#absentError(point);
+    return this.#step.firstPosition(found.read, this.#first + sequence);
   }
 
   /** Mean over all rows of a point that was read, of all sequences: [...], the shape of one row. */
@@ -150,6 +153,26 @@ export class Run implements Recorded {
       remedy: `${points.length === 0 ? "" : `${suggest(point, points)} `}Add it to read: [...].`,
     });
   }
+}
+
+/** Of each row one piece; of scores and weights [nHeads, T, S] those of one head, or its weights of one key. */
+function pieceOf({ shape, data }: Tensor, { ragged }: PlannedRead, index: readonly number[]): Tensor {
+  // Axes that come before the indexed ones stay; so do those between and after.
+  const axes = ragged === undefined ? index.map((_, i) => i + 1) : [0, 2].slice(0, index.length);
+  const kept = shape.filter((_, axis) => !axes.includes(axis));
+  const piece = new (data.constructor as Float32ArrayConstructor)(numel(kept));
+  const strides = shape.map((_, axis) => numel(shape.slice(axis + 1)));
+  const from = axes.reduce((at, axis, i) => at + index[i] * strides[axis], 0);
+  const keptStrides = strides.filter((_, axis) => !axes.includes(axis));
+  for (let i = 0; i < piece.length; i++) {
+    let [at, rest] = [from, i];
+    for (let axis = kept.length - 1; axis >= 0; axis--) {
+      at += (rest % kept[axis]) * keptStrides[axis];
+      rest = Math.floor(rest / kept[axis]);
+    }
+    piece[i] = data[at];
+  }
+  return new Tensor(kept, piece);
 }
 
 function sequenceError(path: string, expected: string, got: string): PointError {

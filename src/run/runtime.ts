@@ -2,6 +2,7 @@ import type { Architecture } from "../architectures/architecture.ts";
 import { ModelTape } from "../architectures/architecture.ts";
 import type { Backend, LoadedWeights } from "../backends/contract.ts";
 import type { ModelConfig } from "../config/model-config.ts";
+import type { PointCatalog } from "../points/catalog.ts";
 import type { KvType } from "../tape/value.ts";
 import type { WeightTree } from "../weights/schema.ts";
 import { Executor } from "./executor.ts";
@@ -26,6 +27,7 @@ export class Runtimes {
     config: ModelConfig,
     tree: WeightTree,
     weights: LoadedWeights,
+    catalog: () => PointCatalog,
   ) {
     this.#make = (kv) => {
       const modelTape = new ModelTape(architecture, config, tree, kv);
@@ -35,6 +37,7 @@ export class Runtimes {
         tape: modelTape.tape,
         unembed: (resid) => modelTape.unembed(resid),
         taps: (op) => backend.taps(op),
+        catalog,
         engine,
         precision,
         vocabSize: config.vocabSize,

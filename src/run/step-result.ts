@@ -1,7 +1,9 @@
 import type { StepOutput } from "../backends/contract.ts";
 import { PointError } from "../errors.ts";
-import type { GlassPlan, PlannedRead } from "../glass/plan.ts";
+import { type GlassPlan, type PlannedRead, readName } from "../glass/plan.ts";
 import type { Ragged } from "../glass/ragged.ts";
+import { parseAddress } from "../points/address.ts";
+import type { PointCatalog } from "../points/catalog.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Rows } from "../tape/rows.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
@@ -32,6 +34,7 @@ export class StepResult {
   readonly #rows: Rows;
   readonly #logits: LogitRows;
   readonly #nEdited: readonly (readonly number[])[];
+  readonly #catalog: () => PointCatalog;
   /** Where each sequence's rows begin, and how many there are in all as the last entry; by what was selected. */
   readonly #firstRows = new Map<Positions | "logits", readonly number[]>();
 
@@ -42,6 +45,7 @@ export class StepResult {
     rows: Rows;
     logits: LogitRows;
     nEdited: readonly (readonly number[])[];
+    catalog: () => PointCatalog;
   }) {
     this.plan = parts.plan;
     this.sequences = parts.sequences;
@@ -49,6 +53,7 @@ export class StepResult {
     this.#rows = parts.rows;
     this.#logits = parts.logits;
     this.#nEdited = parts.nEdited;
+    this.#catalog = parts.catalog;
     for (const read of this.plan.reads) this.#checkFired(read);
   }
 
@@ -60,6 +65,21 @@ export class StepResult {
   logits(first: number, nSequences: number): Tensor {
     const firstRows = this.#logitRows();
     return rowsOf(this.#output("logits"), firstRows[first], firstRows[first + nSequences]);
+  }
+
+  /**
+   * The read of a point by one of its names, or of the point of an address with the piece of it that the address means;
+   * undefined for a point that was not read.
+   */
+  find(text: string, before: boolean): { readonly read: PlannedRead; readonly index: readonly number[] } | undefined {
+    const { byName } = this.plan;
+    const named = byName.get(readName(text, before));
+    if (named !== undefined) return { read: named, index: [] };
+    const { addresses, positions } = parseAddress(text, this.#catalog());
+    const read = byName.get(readName(addresses[0].entry.name, before));
+    return read === undefined || addresses.length > 1 || positions !== undefined
+      ? undefined
+      : { read, index: addresses[0].index };
   }
 
   /** What a read gave for one sequence. */

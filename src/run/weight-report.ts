@@ -1,0 +1,231 @@
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { PointError, RequestError, suggest } from "../errors.ts";
+import { type Address, type ParsedAddress, parseAddress } from "../points/address.ts";
+import type { PointCatalog } from "../points/catalog.ts";
+import type { Format } from "../tensor/format.ts";
+import { formatBytes, numel } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Binding, Bindings } from "../weights/bind.ts";
+import { decodeSlice, type Range, rowLength, storedSlice } from "../weights/slice.ts";
+
+/** Part of a weight that belongs to a component, in the numbers that the engine computes with. */
+export interface WeightPart {
+  /** Canonical name of the weight, such as `blocks.5.mlp.wDown`. */
+  readonly weight: string;
+  /** Sizes of the whole weight: [out, in], or [out]. */
+  readonly weightShape: readonly number[];
+  /** Which of its rows and columns; all where undefined. */
+  readonly rows: Range | undefined;
+  readonly columns: Range | undefined;
+  /** Without the axis along which it is a single row or column. */
+  readonly values: Tensor<Float32Array>;
+  readonly stored: StoredPart;
+}
+
+/** Where the numbers lie in the model's files. */
+export interface StoredPart {
+  readonly file: string;
+  readonly tensor: string;
+  readonly format: Format;
+  /** Of the tensor as it is stored, where its columns are the weight's rows if it is stored transposed. */
+  readonly rows: Range;
+  readonly columns: Range;
+  readonly transposed: boolean;
+  /** Whether the rows lie in another order in the file, as GGUF has those of rotary heads. */
+  readonly isReordered: boolean;
+}
+
+/** The weights of a component. */
+export interface WeightReport {
+  /** As it was asked for. */
+  readonly address: string;
+  readonly parts: readonly WeightPart[];
+}
+
+/** Most numbers that one report may hold. */
+const MAX_BYTES = 2 ** 31;
+
+export interface WeightSources {
+  readonly config: ModelConfig;
+  readonly bindings: Bindings;
+  readonly checkpoint: Checkpoint;
+  readonly catalog: () => PointCatalog;
+}
+
+/** A weight and the part of it that is meant: single rows or columns lose their axis. */
+interface Selected {
+  readonly binding: Binding;
+  readonly rows?: Range | number;
+  readonly columns?: Range | number;
+}
+
+const COMPONENTS = "it must be a neuron, a head, q, k or v of a head, a block, its attn or mlp, or a weight's name";
+
+/** See `Model.weight`. */
+export async function reportWeight(address: string, sources: WeightSources): Promise<WeightReport> {
+  const selected = byWeightName(address, sources) ?? byAddress(address, sources);
+  checkSize(address, selected);
+  const parts: WeightPart[] = [];
+  for (const one of selected) parts.push(await readPart(one, sources.checkpoint));
+  return { address, parts };
+}
+
+/** A weight by its canonical name, or the weights of a tensor of the file; each perhaps with one row. */
+function byWeightName(address: string, { bindings }: WeightSources): Selected[] | undefined {
+  const [, name, index] = /^(.*?)(?:\[(\d+)\])?$/.exec(address) ?? [];
+  const own = bindings.weights.get(name);
+  const found = own === undefined ? [...bindings.weights.values()].filter(({ tensor }) => tensor.name === name) : [own];
+  if (found.length === 0) return undefined;
+  if (index === undefined) return found.map((binding) => ({ binding }));
+  const row = Number(index);
+  const [binding] = found;
+  if (found.length > 1) {
+    throw new RequestError("request.option", {
+      path: address,
+      expected: "a row must be one of a single weight",
+      got: `${name}, which holds ${found.map((each) => each.name).join(", ")}`,
+      remedy: `Ask for one of them: ${binding.name}[${row}].`,
+    });
+  }
+  if (row < binding.shape[0]) return [{ binding, rows: row }];
+  throw new RequestError("request.option", {
+    path: address,
+    expected: `${name} has rows 0 to ${binding.shape[0] - 1}`,
+    got: `${row}`,
+  });
+}
+
+function byAddress(text: string, sources: WeightSources): Selected[] {
+  const { addresses, positions } = parse(text, sources);
+  if (positions !== undefined) {
+    throw new PointError("point.positions", {
+      path: text,
+      expected: "weights are the same at all positions",
+      got: JSON.stringify(positions),
+      remedy: "Leave the positions out.",
+    });
+  }
+  return addresses.flatMap((address) => weightsOf(address, sources));
+}
+
+function parse(text: string, { bindings, catalog }: WeightSources): ParsedAddress {
+  try {
+    return parseAddress(text, catalog());
+  } catch (cause) {
+    if (!(cause instanceof PointError) || cause.code !== "point.unknown") throw cause;
+    const names = [...bindings.weights.values()].flatMap(({ name, tensor }) => [name, tensor.name]);
+    throw new PointError("point.unknown", { path: text, expected: COMPONENTS, remedy: suggest(text, names), cause });
+  }
+}
+
+/** Which weights make up a component. */
+function weightsOf(address: Address, { config, bindings }: WeightSources): Selected[] {
+  const { entry, index } = address;
+  const inBlock = entry.row.name.replace("blocks.{i}.", "");
+  const below = (group: string): Binding[] => {
+    return [...bindings.weights.values()].filter(({ name }) => name.startsWith(`blocks.${entry.layer}.${group}`));
+  };
+  const whole = (group: string): Selected[] => below(group).map((binding) => ({ binding }));
+  const isWhole = index.length === 0;
+  if (isWhole && inBlock === "residPost") return whole("");
+  if (isWhole && (inBlock === "mlp.out" || inBlock === "attn.out")) return whole(inBlock.replace("out", ""));
+  if (!isWhole && inBlock === "mlp.post") return below("mlp.").flatMap((binding) => ofNeuron(binding, index[0]));
+  const head = index.length === 1 ? HEAD_WEIGHTS[inBlock] : undefined;
+  if (head !== undefined) {
+    return below("attn.").flatMap((binding) => ofHead(binding, head, index[0], inBlock, config));
+  }
+  const layer = entry.layer ?? 0;
+  const choices = [`L${layer}.N0`, `L${layer}.H0`, `L${layer}.mlp`, `L${layer}.attn`, `L${layer}`];
+  throw new PointError("point.address", {
+    path: address.text,
+    expected: COMPONENTS,
+    got: `${entry.name}, which has no weights of its own`,
+    remedy: `Ask for ${choices.join(", ")}, or ${suggest(address.text, [...bindings.weights.keys()])}`,
+  });
+}
+
+/** A neuron's row of what computes it, and its column of what it adds. */
+function ofNeuron(binding: Binding, neuron: number): Selected[] {
+  const kind = lastPart(binding.name);
+  if (kind === "bDown") return [];
+  return [kind === "wDown" ? { binding, columns: neuron } : { binding, rows: neuron }];
+}
+
+/** The weights that belong to a head's points, by the last part of their names. */
+const HEAD_WEIGHTS: Readonly<Record<string, readonly string[]>> = {
+  "attn.z": ["wQ", "bQ", "wK", "bK", "wV", "bV", "wO"],
+  "attn.q": ["wQ", "bQ"],
+  "attn.k": ["wK", "bK"],
+  "attn.v": ["wV", "bV"],
+  "attn.result": ["wO"],
+};
+
+/** A head's rows of the projections to it, and its columns of the one behind it. */
+function ofHead(
+  binding: Binding,
+  wanted: readonly string[],
+  index: number,
+  point: string,
+  { nHeads, nKvHeads, headDim }: ModelConfig,
+): Selected[] {
+  const kind = lastPart(binding.name);
+  if (!wanted.includes(kind)) return [];
+  const isKv = /[KV]$/.test(kind);
+  // `attn.k` and `attn.v` count heads of keys and values already.
+  const head = isKv && point === "attn.z" ? Math.floor(index / (nHeads / nKvHeads)) : index;
+  const range: Range = [head * headDim, (head + 1) * headDim];
+  return [kind === "wO" ? { binding, columns: range } : { binding, rows: range }];
+}
+
+function lastPart(name: string): string {
+  return name.slice(name.lastIndexOf(".") + 1);
+}
+
+async function readPart({ binding, rows, columns }: Selected, checkpoint: Checkpoint): Promise<WeightPart> {
+  const { name, shape, tensor, dtype, transposed } = binding;
+  const slice = {
+    rows: rangeOf(rows) ?? [0, shape[0]],
+    columns: rangeOf(columns) ?? [0, rowLength(binding)],
+  } satisfies Record<string, Range>;
+  const stored = storedSlice(binding, slice);
+  return {
+    weight: name,
+    weightShape: shape,
+    rows: rangeOf(rows),
+    columns: rangeOf(columns),
+    values: new Tensor(shapeOf(binding, rows, columns), await decodeSlice(binding, checkpoint, slice)),
+    stored: {
+      file: tensor.file,
+      tensor: tensor.name,
+      format: dtype,
+      ...stored,
+      transposed,
+      isReordered: binding.storedRows !== undefined,
+    },
+  };
+}
+
+function rangeOf(selected: Range | number | undefined): Range | undefined {
+  return typeof selected === "number" ? [selected, selected + 1] : selected;
+}
+
+/** Sizes of what is selected, without the axis of a single row or column. */
+function shapeOf({ shape }: Binding, ...selected: readonly (Range | number | undefined)[]): number[] {
+  return shape.flatMap((size, axis) => {
+    const range = selected[axis];
+    if (typeof range === "number") return [];
+    return range === undefined ? [size] : [range[1] - range[0]];
+  });
+}
+
+function checkSize(path: string, selected: readonly Selected[]): void {
+  const size = selected.reduce((sum, { binding, rows, columns }) => sum + numel(shapeOf(binding, rows, columns)), 0);
+  if (4 * size <= MAX_BYTES) return;
+  throw new RequestError("request.option", {
+    path,
+    expected: `weights that are read at once take at most ${formatBytes(MAX_BYTES)}`,
+    got: formatBytes(4 * size),
+    remedy: "Ask for fewer of them, for one head or neuron, or for one row.",
+  });
+}
