@@ -117,7 +117,7 @@ function readVector(scanner: Scanner): Vector {
 
 function finite(scanner: Scanner, at: number, word: string): number {
   if (Number.isFinite(Number(word))) return Number(word);
-  throw scanner.fail({ at, expected: "the number must not be too large", remedy: "Give a number below 1e308." });
+  throw scanner.fail({ at, expected: "a finite number must stand", remedy: "Give one below 1e308." });
 }
 
 /** `[0.1, 2]` */

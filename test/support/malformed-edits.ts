@@ -95,7 +95,7 @@ const VALUES: readonly Malformed[] = [
   marked("^", "Write a number, [0.1, 2]"),
   marked("^nan", "Give a finite number."),
   marked("^NaN", "Give a finite number."),
-  marked("^-inf", "Give a finite number."),
+  marked("^+inf", "Give a finite number."),
   marked("^Infinity", "Give a finite number."),
   marked("^1e999", "finite number"),
   marked("^-1e999", "finite number"),
