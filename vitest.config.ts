@@ -2,7 +2,10 @@ import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 
 /** What must hold on every backend, not only on the one that specifies it. */
-const everyBackend = ["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"];
+const everyBackend = [
+  ...["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"],
+  ...["attribution", "explain", "lens"],
+];
 
 const all = { name: "reference", include: ["test/**/*.test.ts"] };
 const native = {

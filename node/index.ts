@@ -1,5 +1,17 @@
 import { setImmediate } from "node:timers/promises";
-import { type Backend, type Host, type Model, type OpenOptions, openModel, reference } from "../src/index.ts";
+import {
+  type Backend,
+  type Host,
+  type Model,
+  type OpenOptions,
+  type OpenRecordingOptions,
+  openModel,
+  openRecording as openRecordingOf,
+  type Recording,
+  reference,
+} from "../src/index.ts";
+import { createFile } from "./file-sink.ts";
+import { openFile } from "./files.ts";
 import { type HubOptions, localPath } from "./hub/pull.ts";
 import { locateModel } from "./model-files.ts";
 import { nativeBackend } from "./native/backend.ts";
@@ -14,6 +26,8 @@ const host: Host = {
   nowMs: () => performance.now(),
   localTime: () => new Date(),
   pause: () => setImmediate(),
+  openFile,
+  createFile,
 };
 
 /** What computes on this machine, best first. */
@@ -34,4 +48,9 @@ export async function open(model: string, options: OpenOptions & HubOptions = {}
   const { revision, token, offline, onProgress, signal, ...rest } = options;
   const path = await localPath(model, { revision, token, offline, onProgress, signal });
   return openModel(await locateModel(path), host, availableBackends(), rest);
+}
+
+/** Loads a recording that `Model.record` or `Recording.save` wrote. @throws CheckpointError for any other file. */
+export function openRecording(path: string, options: OpenRecordingOptions = {}): Promise<Recording> {
+  return openRecordingOf(path, host, options);
 }

@@ -74,14 +74,14 @@ async function replace(target: string, temporary: string): Promise<void> {
 }
 
 /** Makes names durable; Windows has nothing like it. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(path, "r");
   await handle.sync().finally(() => handle.close());
 }
 
 /** An error of the file system in words; any other error as it is. */
-function asWriteError(path: string, error: unknown): unknown {
+export function asWriteError(path: string, error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
   const isFull = NO_ROOM.includes(code);

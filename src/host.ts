@@ -32,6 +32,16 @@ export interface Folder {
   open(fileName: string): Promise<Source | undefined>;
 }
 
+/** A file that is being written. It appears under its name when it is finished, whole, in place of one that is there. */
+export interface Sink {
+  /** Rejects with a CheckpointError (`checkpoint.write`) where the platform has no room, or does not allow it. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Resolves when the file is safe under its name; rejects as `write` does. */
+  finish(): Promise<void>;
+  /** Leaves nothing behind, unless the file is finished. */
+  abort(): Promise<void>;
+}
+
 /** What a platform must supply. */
 export interface Host {
   /** Milliseconds that only ever grow, for durations. */
@@ -40,4 +50,8 @@ export interface Host {
   localTime?(): Date;
   /** Lets other tasks of the platform's event loop run. */
   pause(): Promise<void>;
+  /** A file that the user names beside the model's own, such as a recording; absent where the platform has no files. */
+  openFile?(path: string): Promise<Source>;
+  /** A new file; absent where the platform has no files. */
+  createFile?(path: string): Promise<Sink>;
 }

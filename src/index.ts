@@ -39,7 +39,7 @@ export { type OpenOptions, openModel } from "./run/open.ts";
 export { type OpenRecordingOptions, openRecording } from "./run/open-recording.ts";
 export type { AppendOptions, LogitRows, RunOptions } from "./run/options.ts";
 export type { Progress } from "./run/progress.ts";
-export type { RecordOptions } from "./run/record.ts";
+export type { RecordOptions } from "./run/record-options.ts";
 export type { Provenance, Recording, TopRows } from "./run/recording.ts";
 export type { RecordedSequence, Reduce } from "./run/recording-layout.ts";
 export type { Run } from "./run/result.ts";
@@ -47,6 +47,7 @@ export type { SamplingOptions, SamplingStage } from "./run/sampling/options.ts";
 export type { Session, SessionOptions } from "./run/session.ts";
 export type { EditCount } from "./run/step-result.ts";
 export type { SweepOptions } from "./run/sweep.ts";
+export type { StoredPart, WeightPart, WeightReport } from "./run/weight-report.ts";
 export type { Op } from "./tape/op.ts";
 export { printTape } from "./tape/print.ts";
 export { expand } from "./tape/rewrite.ts";
@@ -69,6 +70,8 @@ export {
   type HeadEdge,
 } from "./views/attention.ts";
 export type { HeadScores } from "./views/attention-scores.ts";
+export { type Attribution, type AttributionOptions, attribution } from "./views/attribution.ts";
+export type { Detail } from "./views/components.ts";
 export {
   type Diff,
   type DiffOptions,
@@ -77,7 +80,11 @@ export {
   type PointDifference,
   type PredictionDifference,
 } from "./views/diff.ts";
+export type { Target, TokenSpec } from "./views/direction.ts";
 export type { AttentionEdge } from "./views/edges.ts";
+export { type ExplainOptions, type Explanation, explain, type LogitExplanation } from "./views/explain.ts";
+export type { HeadExplanation, SourcePosition } from "./views/explain-head.ts";
+export type { NeuronBranch, NeuronExplanation, NeuronRow, NeuronTerm } from "./views/explain-neuron.ts";
 export { type Head, type HeadOptions, type HeadQuery, type HeadSource, head } from "./views/head.ts";
 export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";
 export {
@@ -88,7 +95,17 @@ export {
   type LayerRow,
   layer,
 } from "./views/layer.ts";
-export { type LookOptions, look, type PointList, type PointRow } from "./views/look.ts";
+export {
+  type Lens,
+  type LensOptions,
+  type LensPosition,
+  type LensPrediction,
+  type LensRow,
+  type LensStream,
+  lens,
+  type TunedLens,
+} from "./views/lens.ts";
+export { type ListedPoint, type LookOptions, look, type PointList } from "./views/look.ts";
 export { type Neuron, type NeuronActivation, type NeuronOptions, neuron } from "./views/neuron.ts";
 export type { NeuronWeights, SimilarNeuron, TokenWeight } from "./views/neuron-weights.ts";
 export type { ViewOptions } from "./views/options.ts";
@@ -118,6 +135,8 @@ export {
   trace,
 } from "./views/trace.ts";
 export { type TextNeuron, type TextTrace, type TextTraceOptions, traceText } from "./views/trace-text.ts";
+export type { Component, ComponentKind } from "./views/writers.ts";
+export type { MovedToken, Written } from "./views/written.ts";
 export type { Binding } from "./weights/bind.ts";
 export { decodeWeight } from "./weights/decode.ts";
 export { type RowSegment, rowSegments } from "./weights/segments.ts";

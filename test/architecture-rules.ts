@@ -14,6 +14,7 @@ export interface File {
  */
 export const mayImport: Readonly<Record<string, readonly string[]>> = {
   host: [],
+  version: [],
   tensor: [],
   config: ["tensor"],
   tape: ["tensor"],
@@ -29,7 +30,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   glass: ["tensor", "tape", "ops", "points"],
   run: [
     ...["host", "tensor", "tokenizer", "config", "tape", "ops", "points", "checkpoint", "weights"],
-    ...["architectures", "program", "backends/contract", "glass"],
+    ...["architectures", "program", "backends/contract", "glass", "version"],
   ],
   convert: ["host", "tensor", "tokenizer", "config", "tape", "checkpoint", "weights", "architectures", "run"],
   views: ["tensor", "tokenizer", "config", "tape", "weights", "ops", "nn", "points", "architectures", "glass", "run"],
@@ -45,6 +46,7 @@ const mayImportOutside: Readonly<Record<string, readonly string[]>> = {
 /** Third-party packages, by folder; src/ and node/ have no others. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   "src/tokenizer": ["@huggingface/tokenizers", "@huggingface/jinja"],
+  "src/views/text": ["string-width"],
   "node/cli": ["commander", "string-width"],
   "node/hub": ["@huggingface/hub"],
   examples: ["golgi"],

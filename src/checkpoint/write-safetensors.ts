@@ -1,5 +1,5 @@
 import { RequestError } from "../errors.ts";
-import { type ComputeDtype, DTYPE_SIZE_BYTES } from "../tensor/dtype.ts";
+import { type ComputeDtype, DTYPE_SIZE_BYTES, type Dtype } from "../tensor/dtype.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 
 /** A tensor to be written: row-major, as many elements as its shape has. */
@@ -18,7 +18,19 @@ export interface StreamedTensor {
   bytes(): AsyncIterable<Uint8Array<ArrayBuffer>>;
 }
 
-type Described = Pick<StreamedTensor, "name" | "shape" | "dtype">;
+/** A tensor whose bytes are written by whoever knows its place. */
+export interface DescribedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+}
+
+/** A file that is known before its tensors are: its beginning, and the byte at which each of them begins. */
+export interface SafetensorsLayout {
+  readonly header: Uint8Array<ArrayBuffer>;
+  readonly offsets: ReadonlyMap<string, number>;
+  readonly sizeBytes: number;
+}
 
 type Metadata = Readonly<Record<string, string>>;
 
@@ -57,13 +69,26 @@ export async function* streamSafetensors(
   }
 }
 
+/** Where everything will stand in a file of these tensors, in the order of `streamSafetensors`. */
+export function layOutSafetensors(tensors: readonly DescribedTensor[], metadata: Metadata = {}): SafetensorsLayout {
+  const sorted = tensors.toSorted(byPlace);
+  const header = headerOf(sorted, metadata);
+  const offsets = new Map<string, number>();
+  let sizeBytes = header.length;
+  for (const { name, shape, dtype } of sorted) {
+    offsets.set(name, sizeBytes);
+    sizeBytes += numel(shape) * DTYPE_SIZE_BYTES[dtype];
+  }
+  return { header, offsets, sizeBytes };
+}
+
 /** Wider elements first, as the official writer has them, so that all are aligned. */
-function byPlace(a: Described, b: Described): number {
+function byPlace(a: DescribedTensor, b: DescribedTensor): number {
   return DTYPE_SIZE_BYTES[b.dtype] - DTYPE_SIZE_BYTES[a.dtype] || (a.name < b.name ? -1 : 1);
 }
 
 /** Length and JSON, padded with spaces to whole 8 bytes, as the official writer does, so that the data are aligned. */
-function headerOf(sorted: readonly Described[], metadata: Metadata): Uint8Array<ArrayBuffer> {
+function headerOf(sorted: readonly DescribedTensor[], metadata: Metadata): Uint8Array<ArrayBuffer> {
   checkNames(sorted);
   const entries: [string, unknown][] = [];
   const sortedMetadata = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -81,7 +106,7 @@ function headerOf(sorted: readonly Described[], metadata: Metadata): Uint8Array<
   return header;
 }
 
-function checkNames(sorted: readonly Described[]): void {
+function checkNames(sorted: readonly DescribedTensor[]): void {
   const seen = new Set<string>();
   for (const { name } of sorted) {
     if (name === "__metadata__") throw refuse(name, "the name must not be the key of the metadata", name);

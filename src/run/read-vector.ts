@@ -1,11 +1,11 @@
-import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.ts";
-import { tensorPath } from "../checkpoint/checkpoint.ts";
+import { type Checkpoint, type StoredTensor, tensorPath } from "../checkpoint/checkpoint.ts";
 import { openSafetensorsFile } from "../checkpoint/safetensors.ts";
 import { CheckpointError, RequestError, suggest } from "../errors.ts";
 import type { VectorRef } from "../glass/edit-spec.ts";
 import type { Host, Source } from "../host.ts";
-import { COMPUTE_DTYPES, type Dtype, decodeFloats, isComputeDtype } from "../tensor/dtype.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { COMPUTE_DTYPES } from "../tensor/dtype.ts";
+import { decodeRows, isComputeFormat } from "../tensor/format.ts";
+import { formatShape, numel } from "../tensor/shape.ts";
 
 /** A file beside the model's own, by its path. @throws RequestError where the platform has no files. */
 export async function openNamedFile(host: Host, path: string): Promise<Source> {
@@ -55,7 +55,7 @@ function describe({ name, shape }: StoredTensor): string {
 
 function decodeVector({ dtype, shape }: StoredTensor, bytes: Uint8Array<ArrayBuffer>, path: string): Float32Array {
   if (dtype === "f64") return Float32Array.from(new Float64Array(new Uint8Array(bytes).buffer));
-  if (!isComputeDtype(dtype as Dtype)) {
+  if (!isComputeFormat(dtype)) {
     throw new CheckpointError("checkpoint.dtype", {
       path,
       expected: `a vector's type must be ${[...COMPUTE_DTYPES, "f64"].join(", ")}`,
@@ -63,7 +63,7 @@ function decodeVector({ dtype, shape }: StoredTensor, bytes: Uint8Array<ArrayBuf
       remedy: "Save it as one of these.",
     });
   }
-  const values = new Float32Array(shape.at(-1) ?? 0);
-  decodeFloats(dtype as (typeof COMPUTE_DTYPES)[number], bytes, values, 0);
+  const values = new Float32Array(numel(shape));
+  decodeRows(dtype, bytes, values, 0);
   return values;
 }

@@ -1,3 +1,4 @@
+import type { ModelConfig } from "../config/model-config.ts";
 import { PointError, RequestError } from "../errors.ts";
 import type { EditSpec } from "../glass/edit-spec.ts";
 import type { Read } from "../glass/plan.ts";
@@ -41,7 +42,19 @@ export function checkRecordOptions(texts: readonly Prompt[], options: RecordOpti
 }
 
 /** Finds now what would else stop the last step after hours. */
-export function checkSequences(sequences: readonly RecordedSequence[], contextLength: number): void {
+export function checkSequences(
+  sequences: readonly RecordedSequence[],
+  { contextLength, vocabSize }: Pick<ModelConfig, "contextLength" | "vocabSize">,
+): void {
+  const isToken = (token: number): boolean => Number.isInteger(token) && token >= 0 && token < vocabSize;
+  const strange = sequences.findIndex(({ tokens }) => !tokens.every(isToken));
+  if (strange >= 0) {
+    throw new RequestError("request.tokens", {
+      path: `record: texts[${strange}]`,
+      expected: `token ids are integers from 0 to ${vocabSize - 1}`,
+      got: `${sequences[strange].tokens.find((token) => !isToken(token))}`,
+    });
+  }
   const wrong = sequences.findIndex(({ tokens }) => tokens.length === 0 || tokens.length > contextLength);
   if (wrong < 0) return;
   throw new RequestError("request.context", {

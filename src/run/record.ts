@@ -33,7 +33,7 @@ export async function record(
   const { to, reduce } = options;
   const reads = model.resolveReads(options.read);
   const sequences = texts.map((text) => ({ tokens: model.encode(text) }));
-  checkSequences(sequences, model.config.contextLength);
+  checkSequences(sequences, model.config);
   const points = reads.map((read) => pointOf(read, sequences));
   const plan: RecordingPlan = { points, sequences, reduce };
   const provenance = await provenanceOf(model, options);

@@ -20,7 +20,7 @@ import { putAll, writeRecording } from "./write-recording.ts";
 export interface Provenance {
   /** Version of golgi that recorded it. */
   readonly version: string;
-  /** The last part of its directory's or file's name. */
+  /** Name of its directory or file, without the path to it. */
   readonly model: string;
   readonly architecture: string;
   /** See `Model.fingerprint`. */
@@ -135,8 +135,9 @@ export class Recording implements Recorded {
   /** The rows in which each element is largest, of a recording reduced to them. */
   top(point: string): TopRows {
     this.#point(point);
-    if (typeof this.reduce !== "object")
+    if (typeof this.reduce !== "object") {
       throw this.#reducedTo(point, "largest rows", "Record with reduce: { topK: k }.");
+    }
     return {
       values: this.#tensor(reducedTensor(point, "top")) as Tensor<Float32Array>,
       sequences: this.#tensor(reducedTensor(point, "top.sequence")) as Tensor<Int32Array>,
@@ -144,8 +145,16 @@ export class Recording implements Recorded {
     };
   }
 
-  /** Writes it as a safetensors file, in place of one that is there. The file is whole or not there. */
+  /** Writes what is loaded as a safetensors file, in place of one that is there. The file is whole or not there. */
   async save(path: string): Promise<void> {
+    if (this.#points.size === 0) {
+      throw new PointError("point.absent", {
+        path,
+        expected: "a recording that is saved has points",
+        got: "one whose points are all in its file, and not loaded",
+        remedy: "Copy the file, or load it: openRecording(path).",
+      });
+    }
     await writeRecording(path, this.#host, this.#plan, this.provenance, (file) => putAll(this.#tensors, file));
   }
 

@@ -11,6 +11,9 @@ export interface RecordingTarget {
   put(tensor: string, at: number, data: Tensor["data"]): void | Promise<void>;
 }
 
+/** More would take a header that readers refuse. */
+const MAX_TENSORS = 100_000;
+
 /** Writes a recording's file: `fill` brings the values of all points. Where anything fails, nothing is left behind. */
 export async function writeRecording(
   path: string,
@@ -19,12 +22,24 @@ export async function writeRecording(
   provenance: Provenance,
   fill: (target: RecordingTarget) => Promise<void>,
 ): Promise<void> {
-  const { header, offsets } = layOutSafetensors(recordingTensors(plan), planMetadata(plan, provenance));
+  const tensors = recordingTensors(plan);
+  if (tensors.length > MAX_TENSORS) {
+    throw new RequestError("request.option", {
+      path,
+      expected: `a recording's file has at most ${MAX_TENSORS} tensors, of which each text takes one for each point over keys`,
+      got: `${tensors.length}`,
+      remedy: "Record fewer of these points, or fewer texts.",
+    });
+  }
+  const { header, offsets } = layOutSafetensors(tensors, planMetadata(plan, provenance));
   const sink = await createFile(host, path);
   try {
     const target: RecordingTarget = {
       put: (tensor, at, { buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }) =>
-        sink.write((offsets.get(tensor) as number) + at * BYTES_PER_ELEMENT, bytesOf(buffer, byteOffset, byteLength)),
+        sink.write(
+          (offsets.get(tensor) as number) + at * BYTES_PER_ELEMENT,
+          new Uint8Array(buffer, byteOffset, byteLength),
+        ),
     };
     await sink.write(0, header);
     await target.put(TOKENS, 0, Int32Array.from(plan.sequences.flatMap(({ tokens }) => tokens)));
@@ -44,10 +59,6 @@ export async function writeRecording(
 /** Tensors that are whole already. */
 export async function putAll(tensors: ReadonlyMap<string, Tensor>, target: RecordingTarget): Promise<void> {
   for (const [name, { data }] of tensors) await target.put(name, 0, data);
-}
-
-function bytesOf(buffer: ArrayBufferLike, byteOffset: number, byteLength: number): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function createFile(host: Host, path: string): Promise<Sink> {

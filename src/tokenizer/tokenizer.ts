@@ -132,6 +132,17 @@ export class Tokenizer {
     return bytesForDisplay(this.#bytesOf(id));
   }
 
+  /** Whether the vocabulary has an id: models may have rows for more, which no text becomes. */
+  has(id: number): boolean {
+    return this.#tokens[id] !== undefined;
+  }
+
+  /** The token that reads so (see `text`), the lowest id of several; undefined where none does. */
+  idOf(text: string): number | undefined {
+    const id = this.#tokens.findIndex((token, i) => token !== undefined && this.text(i) === text);
+    return id < 0 ? undefined : id;
+  }
+
   /** The bytes that the token adds to a text, within it; none for a special token. */
   bytes(id: number): Uint8Array {
     return this.#special.has(id) ? new Uint8Array() : this.#bytesOf(id);

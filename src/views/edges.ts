@@ -15,16 +15,15 @@ export interface AttentionEdge {
 }
 
 /**
- * The `n` strongest attention edges of each layer over one whole sequence: [layer][rank]. Left out are edges to the
+ * The `n` strongest attention edges of each of the layers over one whole sequence: [layer][rank]. Left out are edges to the
  * token itself and to the first token, where heads rest that look for nothing (Xiao et al. 2023, arXiv:2309.17453).
  */
-export function strongestEdges(nLayers: number, n: number): View<AttentionEdge[][]> {
-  const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+export function strongestEdges(layers: readonly number[], n: number): View<AttentionEdge[][]> {
   const name = (layer: number): string => `blocks.${layer}.attn.pattern`;
   // Of a row's strongest keys at most two are left out, and all that remain may be among the n.
   const k = n + 2;
   return {
-    key: `edges ${JSON.stringify([nLayers, n])}`,
+    key: `edges ${JSON.stringify([layers, n])}`,
     points: layers.map(name),
     build({ at, rows }) {
       return Object.assign(

@@ -1,4 +1,5 @@
 import { mul, selectColumns, selectRows, topK } from "../ops/index.ts";
+import type { Positions } from "../points/read-spec.ts";
 import type { Model } from "../run/model.ts";
 import { constant, input } from "../tape/builder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -11,20 +12,19 @@ export interface FiringNeuron {
   readonly value: number;
 }
 
-/** The `n` neurons of each layer with the largest values, of either sign, at one position: [layer][rank]. */
-export function firingNeurons(nLayers: number, position: number, n: number): View<FiringNeuron[][]> {
-  const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+/** The `n` neurons of each of the layers with the largest values, of either sign: [layer][position][rank]. */
+export function firingNeurons(layers: readonly number[], positions: Positions, n: number): View<FiringNeuron[][][]> {
   const name = (layer: number): string => `blocks.${layer}.mlp.post`;
   return {
-    key: `neurons ${JSON.stringify([nLayers, position, n])}`,
+    key: `neurons ${JSON.stringify([layers, positions, n])}`,
     points: layers.map(name),
     build({ at, rowsAt }) {
       const minus = constant("−1", Float64Array.of(-1), []);
-      const row = rowsAt(position);
+      const rows = rowsAt(positions);
       return Object.assign(
         {},
         ...layers.map((layer) => {
-          const post = selectRows(at(name(layer)), row); // [1, dFf]
+          const post = selectRows(at(name(layer)), rows); // [positions, dFf]
           const [high, highIndex] = topK(post, { k: n });
           const [low, lowIndex] = topK(mul(post, minus), { k: n });
           const prefix = `neurons.${layer}`;
@@ -39,14 +39,19 @@ export function firingNeurons(nLayers: number, position: number, n: number): Vie
     },
     present: (run) =>
       layers.map((layer) => {
-        const side = (end: string, sign: number): FiringNeuron[] => {
-          const indices = run.derived(`neurons.${layer}.${end}Index`);
-          const values = run.derived(`neurons.${layer}.${end}`);
-          return Array.from(indices.data, (neuron, i) => ({ layer, neuron, value: sign * values.data[i] }));
-        };
-        // The smallest values come second, so where there are few neurons the same one may stand at both ends.
-        const byNeuron = new Map([...side("low", -1), ...side("high", 1)].map((found) => [found.neuron, found]));
-        return [...byNeuron.values()].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, n);
+        const [high, low] = ["high", "low"].map((end) => ({
+          indices: run.derived(`neurons.${layer}.${end}Index`),
+          values: run.derived(`neurons.${layer}.${end}`),
+        }));
+        return Array.from({ length: high.values.shape[0] }, (_, row) => {
+          const side = ({ indices, values }: typeof high, sign: number): FiringNeuron[] =>
+            Array.from({ length: n }, (_, rank) => {
+              return { layer, neuron: indices.at(row, rank), value: sign * values.at(row, rank) };
+            });
+          // The smallest values come second, so where there are few neurons the same one may stand at both ends.
+          const byNeuron = new Map([...side(low, -1), ...side(high, 1)].map((found) => [found.neuron, found]));
+          return [...byNeuron.values()].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, n);
+        });
       }),
   };
 }

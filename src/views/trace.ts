@@ -1,13 +1,16 @@
 import { RequestError } from "../errors.ts";
 import type { GenerateOptions } from "../run/generate.ts";
 import type { Model } from "../run/model.ts";
+import type { SessionOptions } from "../run/session.ts";
 import { type AttentionEdge, strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
-import { lens } from "./lens.ts";
+import { lensView } from "./lens-view.ts";
 import { firingNeurons, promotedTokens } from "./neurons.ts";
 import { together } from "./view.ts";
 
-export interface TraceOptions extends Pick<GenerateOptions, "maxTokens" | "temperature" | "seed" | "signal"> {
+export interface TraceOptions
+  extends Pick<GenerateOptions, "maxTokens" | "temperature" | "seed" | "signal">,
+    Pick<SessionOptions, "edits"> {
   /** Position to look at; the prompt's last, which chose the first generated token, where undefined. */
   readonly position?: number;
   /** How many to list in each layer. */
@@ -57,46 +60,46 @@ export interface Trace {
 
 /** Generates from a prompt, then runs the whole text once more and looks into every layer. */
 export async function trace(model: Model, prompt: string, options: TraceOptions = {}): Promise<Trace> {
-  const { nPredictions = 3, nNeurons = 3, nEdges = 3, onText, position: asked, ...generation } = options;
+  const { nPredictions = 3, nNeurons = 3, nEdges = 3, ...rest } = options;
   const { tokenizer } = model;
   const { nLayers, dFf, vocabSize } = model.config;
-  const promptTokens = tokenizer.encode(prompt);
-  const { text, tokens } = await continuation(model, promptTokens, generation, onText);
-  const position = asked ?? promptTokens.length - 1;
-  if (!Number.isInteger(position) || position < 0 || position >= tokens.length) {
-    const expected = `the text has positions 0 to ${tokens.length - 1}`;
-    throw new RequestError("request.option", { path: "position", expected, got: `${position}` });
-  }
+  const { text, tokens, nPromptTokens, position } = await continuation(model, prompt, rest);
   const show = (token: number): TraceToken => ({ token, text: tokenizer.text(token) });
 
-  const block = (name: string): string[] => Array.from({ length: nLayers }, (_, i) => `blocks.${i}.${name}`);
+  const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+  const block = (name: string): string[] => layers.map((layer) => `blocks.${layer}.${name}`);
   const resid = ["blocks.0.residPre", ...block("residPost")];
   const views = {
-    lens: lens(resid, position, Math.min(nPredictions, vocabSize)),
+    lens: lensView(resid, position, { k: Math.min(nPredictions, vocabSize) }),
     residual: lengths(resid, position),
     attention: lengths(block("attn.contribution"), position),
     mlp: lengths(block("mlp.contribution"), position),
-    neurons: firingNeurons(nLayers, position, Math.min(nNeurons, dFf)),
-    edges: strongestEdges(nLayers, nEdges),
+    neurons: firingNeurons(layers, position, Math.min(nNeurons, dFf)),
+    edges: strongestEdges(layers, nEdges),
   };
-  const { signal } = options;
-  const run = await model.runDerived(tokens, together(Object.values(views)), { logits: "none", signal });
+  const { edits, signal } = options;
+  const run = await model.runDerived(tokens, together(Object.values(views)), {
+    logits: "none",
+    edits,
+    generatedFrom: nPromptTokens,
+    signal,
+  });
   const predictions = views.lens
     .present(run)
-    .map(([row]) => row.map(({ token, probability }) => ({ ...show(token), probability })));
+    .map(([{ predictions }]) => predictions.map(({ token, probability }) => ({ ...show(token), probability })));
   const residual = views.residual.present(run).map(([length]) => length);
   const [attention, mlp] = [views.attention.present(run), views.mlp.present(run)];
-  const neurons = views.neurons.present(run);
+  const neurons = views.neurons.present(run).map(([row]) => row);
   const promoted = await promotedTokens(model, neurons.flat(), Math.min(3, vocabSize));
   const edges = views.edges.present(run);
   return {
     prompt,
     text,
     tokens: tokens.map(show),
-    nPromptTokens: promptTokens.length,
+    nPromptTokens,
     position,
     embed: { predictions: predictions[0], length: residual[0] },
-    layers: Array.from({ length: nLayers }, (_, layer) => ({
+    layers: layers.map((layer) => ({
       layer,
       predictions: predictions[layer + 1],
       lengths: { attention: attention[layer][0], mlp: mlp[layer][0], residual: residual[layer + 1] },
@@ -114,19 +117,24 @@ export async function trace(model: Model, prompt: string, options: TraceOptions 
   };
 }
 
-/** The generated text, and all tokens that the model can be run over again. */
-async function continuation(
+/** What a trace looks into: the prompt and what the model made of it, all tokens that it can be run over again. */
+export async function continuation(
   model: Model,
-  promptTokens: readonly number[],
-  options: GenerateOptions,
-  onText: ((text: string) => void) | undefined,
-): Promise<{ text: string; tokens: number[] }> {
+  prompt: string,
+  { onText, position: asked, ...generation }: TraceOptions,
+): Promise<{ text: string; tokens: number[]; nPromptTokens: number; position: number }> {
+  const promptTokens = model.tokenizer.encode(prompt);
   const tokens = [...promptTokens];
   let text = "";
-  for await (const step of model.generate(promptTokens, options)) {
+  for await (const step of model.generate(promptTokens, generation)) {
     text += step.text;
     onText?.(step.text);
     if (step.finishReason !== "stop" && tokens.length < model.config.contextLength) tokens.push(step.token);
   }
-  return { text, tokens };
+  const position = asked ?? promptTokens.length - 1;
+  if (!Number.isInteger(position) || position < 0 || position >= tokens.length) {
+    const expected = `the text has positions 0 to ${tokens.length - 1}`;
+    throw new RequestError("request.option", { path: "position", expected, got: `${position}` });
+  }
+  return { text, tokens, nPromptTokens: promptTokens.length, position };
 }

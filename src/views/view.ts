@@ -15,6 +15,7 @@ export function together(views: readonly Derived[]): Derived {
   return {
     key: views.map(({ key }) => key).join(" & "),
     points: views.flatMap(({ points }) => points),
+    ints: Object.assign({}, ...views.map(({ ints }) => ints)),
     build: (scope: GlassScope): Record<string, Value> => Object.assign({}, ...views.map((view) => view.build(scope))),
   };
 }

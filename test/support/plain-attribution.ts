@@ -94,6 +94,9 @@ export function plainComponents(
   return values;
 }
 
+/** Weights [in, out], row by row. */
+type IntegerBlock = Readonly<Record<"v" | "o" | "oBias" | "up" | "upBias" | "down" | "downBias", readonly number[]>>;
+
 /**
  * A two-layer GPT-2 of width 2 with two heads and two neurons, whose every number at its first position is a small
  * integer: a LayerNorm makes [1, −1] of whatever has its first number larger. `test/attribution.test.ts` has the sums.
@@ -103,17 +106,8 @@ export function openIntegerModel(): Promise<Model> {
     return { name: `transformer.${name}`, shape, data: Float32Array.from(data) };
   };
   const plainNorm = (name: string) => [tensor(`${name}.weight`, [2], 1, 1), tensor(`${name}.bias`, [2], 0, 0)];
-  /** Weights as [in, out]. q and k are 0: there is one position to look at. */
-  const block = (
-    layer: number,
-    v: number[],
-    o: number[],
-    oBias: number[],
-    up: number[],
-    upBias: number[],
-    down: number[],
-    downBias: number[],
-  ) => {
+  /** q and k are 0: there is one position to look at. */
+  const block = (layer: number, { v, o, oBias, up, upBias, down, downBias }: IntegerBlock) => {
     const at = `h.${layer}`;
     return [
       ...plainNorm(`${at}.ln_1`),
@@ -131,8 +125,14 @@ export function openIntegerModel(): Promise<Model> {
   const weights = [
     tensor("wte.weight", [3, 2], 2, 0, 1, 1, 0, 3),
     tensor("wpe.weight", [1, 2], 1, -1),
-    ...block(0, [1, 0, 0, 1], [1, 0, 2, 1], [0, 1], [2, 0, 0, 2], [1, 0], [1, -1, 5, 5], [1, 0]),
-    ...block(1, [0, 1, 1, 0], [1, 0, 0, 1], [0, 0], [1, -1, 1, -3], [1, 0], [0, 1, 1, 0], [0, 0]),
+    ...block(0, {
+      ...{ v: [1, 0, 0, 1], o: [1, 0, 2, 1], oBias: [0, 1] },
+      ...{ up: [2, 0, 0, 2], upBias: [1, 0], down: [1, -1, 5, 5], downBias: [1, 0] },
+    }),
+    ...block(1, {
+      ...{ v: [0, 1, 1, 0], o: [1, 0, 0, 1], oBias: [0, 0] },
+      ...{ up: [1, -1, 1, -3], upBias: [1, 0], down: [0, 1, 1, 0], downBias: [0, 0] },
+    }),
     tensor("ln_f.weight", [2], 2, 1),
     tensor("ln_f.bias", [2], 0.5, 0.25),
   ];
