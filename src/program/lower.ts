@@ -37,6 +37,7 @@ export interface LoweredProgram {
   readonly weights: readonly WeightUse[];
   readonly constants: readonly Float64Array[];
   readonly ints: readonly string[];
+  readonly floats: readonly string[];
   readonly caches: readonly CacheUse[];
   /** The values that are handed out, each once. */
   readonly outputs: readonly Value[];
@@ -133,9 +134,10 @@ function assemble(
   const operandWords = operands.map(({ value, isMatrix }, number): number[] => {
     const nCols = value.shape.slice(1).every((dim) => typeof dim === "number") ? rowLength(value.shape) : 0;
     const output = outputIndex.get(number);
-    if (isLeaf(value.from)) return [...tables.place(value, value.from, isMatrix), nCols, 0];
-    if (output !== undefined) return [OperandKind.output, output, nCols, 0];
-    return [OperandKind.slot, slotOf.get(number) ?? 0, nCols, 0];
+    if (isLeaf(value.from))
+      return [...tables.place(value, value.from, isMatrix), nCols, ...inputSize(value, sizes[number])];
+    if (output !== undefined) return [OperandKind.output, output, nCols, ...NO_SIZE];
+    return [OperandKind.slot, slotOf.get(number) ?? 0, nCols, ...NO_SIZE];
   });
   const instructionWords = instructions.flatMap(({ node, operands: numbers }) => encodeNode(node, numbers, symbols));
   for (const value of outputs) symbols.sizeOf(value.shape);
@@ -152,9 +154,17 @@ function assemble(
     weights: tables.weights,
     constants: tables.constants,
     ints: tables.ints.names,
+    floats: tables.floats.names,
     caches: tables.caches,
     outputs,
   };
+}
+
+const NO_SIZE = [0, -1] as const;
+
+/** Steps are checked to bring as much; a weight may have more elements than a word can count. */
+function inputSize({ from }: Value, { coefficient, symbol }: Size): readonly [number, number] {
+  return isLeaf(from) && from.kind === "input" ? [coefficient, symbol] : NO_SIZE;
 }
 
 function rowLength(shape: Shape): number {
@@ -199,6 +209,7 @@ class LeafTables {
   readonly constants: Float64Array[] = [];
   readonly caches: CacheUse[] = [];
   readonly ints = new NameTable();
+  readonly floats = new NameTable();
 
   place(value: Value, leaf: Leaf, isMatrix: boolean): [kind: number, index: number] {
     if (value.type === "rows") return [OperandKind.rows, 0];
@@ -210,6 +221,7 @@ class LeafTables {
       case "cache":
         return [OperandKind.cache, this.caches.push({ name: leaf.name, shape: value.shape, type: leaf.type }) - 1];
       case "input":
+        if (value.type === "float") return [OperandKind.floats, this.floats.index(leaf.name)];
         return [OperandKind.ints, this.ints.index(leaf.name)];
     }
   }

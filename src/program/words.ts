@@ -1,7 +1,16 @@
 import { parseSymbol, type Shape } from "../tape/value.ts";
 
 /** What an operand is; the numbers of native/src/frame.h. */
-export const OperandKind = { slot: 0, weight: 1, constant: 2, ints: 3, cache: 4, rows: 5, output: 6 } as const;
+export const OperandKind = {
+  slot: 0,
+  weight: 1,
+  constant: 2,
+  ints: 3,
+  cache: 4,
+  rows: 5,
+  output: 6,
+  floats: 7,
+} as const;
 
 /** A size that is `coefficient` times a symbol's value, or just the coefficient where `symbol` is −1. */
 export interface Size {
@@ -10,7 +19,9 @@ export interface Size {
 }
 
 const MAGIC = 0x676f6c67;
-const VERSION = 1;
+const VERSION = 2;
+/** Kind, index, elements of a row, and the size of an input. */
+const OPERAND_WORDS = 5;
 const HEADER_WORDS = 8;
 
 interface Sections {
@@ -32,7 +43,7 @@ export function encode({ symbols, slots, windows, operands, instructions }: Sect
     symbols.length / 3,
     slots.length / 2,
     windows.length,
-    operands.length / 4,
+    operands.length / OPERAND_WORDS,
     instructions.length,
     0,
   ];

@@ -1,8 +1,7 @@
 import type { Engine, Program, StepOutput } from "../backends/contract.ts";
 import type { GlassPlan } from "../glass/plan.ts";
 import { raggedWindow } from "../glass/ragged.ts";
-import type { StepInputs } from "../tape/sizes.ts";
-import { concreteShape } from "../tape/sizes.ts";
+import { concreteShape, type StepInputs } from "../tape/sizes.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import { closeGap } from "./call-edits.ts";
 
@@ -38,7 +37,7 @@ export async function runParts(
       const gap = plan.gaps[index];
       const before = made.get(gap.name) as StepOutput;
       floats.set(gap.name, await closeGap(gap, before, raggedWindow(gap.to), stopped));
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw signal.reason;
     }
   }
   // What a function gave back may itself be what somebody reads.
