@@ -1,7 +1,7 @@
 // Compiles src/ and node/ into dist/, and the native engine where a compiler is there.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { buildNativeIfStale } from "./build-native.mjs";
 import { filesBelow, stampOf } from "./lib/files.mjs";
@@ -10,6 +10,8 @@ import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
 
 const dist = path.join(root, "dist");
 const stampFile = path.join(dist, ".stamp");
+/** What node/html puts into its pages as it is. */
+const pageFolder = path.join("node", "html", "page");
 
 /** Builds where dist/ is missing or older than its sources. */
 export function buildIfStale() {
@@ -27,6 +29,9 @@ export function build() {
     const args = [tsc, "-p", "tsconfig.build.json", "--outDir", fresh];
     const { status, stdout, stderr } = spawnSync(node24(), args, { cwd: root, encoding: "utf8" });
     if (status !== 0) throw new SetupError(`${stdout}${stderr}\nThe build failed; mend the errors above.`);
+    for (const file of readdirSync(path.join(root, pageFolder)).filter((name) => /\.(js|css)$/.test(name))) {
+      cpSync(path.join(root, pageFolder, file), path.join(fresh, pageFolder, file));
+    }
     writeFileSync(path.join(fresh, ".stamp"), stamp);
     rmSync(dist, { recursive: true, force: true });
     renameSync(fresh, dist);

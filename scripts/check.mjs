@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { buildIfStale } from "./build.mjs";
 import { buildNativeIfStale } from "./build-native.mjs";
+import { tryInstallChromium } from "./lib/chromium.mjs";
 import { installIfStale } from "./lib/install.mjs";
 import { node24, root, runIfMain, SetupError } from "./lib/node.mjs";
 
@@ -17,6 +18,7 @@ const vitest = "node_modules/vitest/vitest.mjs";
 const steps = [
   { name: "build", run: runBuild },
   { name: "types of the core, without Node and DOM", run: () => runTool(tsc, "-p", "src") },
+  { name: "types of the page, as a browser has them", run: () => runTool(tsc, "-p", "node/html/page") },
   { name: "types of everything", run: () => runTool(tsc) },
   { name: "lint and format", run: () => runTool(biome, "ci", "--error-on-warnings", "--colors=off") },
   { name: "generated files are fresh", run: () => runTool("scripts/gen.ts", "--check") },
@@ -28,6 +30,7 @@ export function installAndCheck() {
   let total = failed("");
   try {
     installIfStale();
+    tryInstallChromium();
     total = runSteps();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;

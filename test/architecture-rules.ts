@@ -47,7 +47,7 @@ const mayImportOutside: Readonly<Record<string, readonly string[]>> = {
 const packages: Readonly<Record<string, readonly string[]>> = {
   "src/tokenizer": ["@huggingface/tokenizers", "@huggingface/jinja"],
   "src/views/text": ["string-width"],
-  "node/cli": ["commander", "string-width"],
+  "node/cli": ["commander"],
   "node/hub": ["@huggingface/hub"],
   examples: ["golgi"],
 };

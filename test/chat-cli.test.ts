@@ -7,8 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { widthOf } from "../node/cli/terminal.ts";
-import { type ChatMessage, type Model, open } from "../node/index.ts";
+import { type ChatMessage, type Model, open, widthOf } from "../node/index.ts";
 import { stories260K } from "./support/fixtures.ts";
 
 const golgiScript = join(import.meta.dirname, "../bin/golgi.js");

@@ -2,19 +2,21 @@
 
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
-import { renderTrace, type TraceHeader } from "../node/cli/render-trace.ts";
-import { asManyAsFit, bar, clip, printable, quoteToken, widthOf, wrap } from "../node/cli/terminal.ts";
-import type { Trace } from "../node/index.ts";
+import { renderTrace } from "../node/cli/render-trace.ts";
+import { printable } from "../node/cli/terminal.ts";
+import type { TracedModel } from "../node/html/trace-data.ts";
+import { asManyAsFit, bar, clip, quoteToken, type Trace, widthOf, wrap } from "../node/index.ts";
 
 const ESC = "\u001b";
 const widest = (text: string): number => Math.max(...text.split("\n").map((line) => widthOf(line)));
 
 describe("the drawing of a trace", () => {
-  const header: TraceHeader = {
+  const header: TracedModel = {
     name: "some/where/large-model-with-a-rather-long-name-as-they-have-today",
     architecture: "llama",
     backend: "reference",
-    config: { nLayers: 1, nHeads: 64, dFf: 28_672 } as TraceHeader["config"],
+    config: { nLayers: 1, nHeads: 64, dFf: 28_672 } as TracedModel["config"],
+    edits: ["L0.N1 = 0", `L0.residPost = [${"0.1, ".repeat(50)}0]`],
   };
   const longToken = { token: 1, text: `${" ".repeat(100)}\u00a0wide 日本語` };
 

@@ -1,53 +1,17 @@
 /** The command `golgi`, run as its users run it. */
 
-import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { text as readText } from "node:stream/consumers";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { widthOf } from "../node/cli/terminal.ts";
 import { openFolder } from "../node/files.ts";
 import { open, openModel, reference, trace } from "../node/index.ts";
 import manifest from "../package.json" with { type: "json" };
+import { ESC, golgi, lines, start, widest } from "./support/command.ts";
 import { fixture, stories260K } from "./support/fixtures.ts";
-
-const golgiScript = join(import.meta.dirname, "../bin/golgi.js");
-
-/** Starts the command where no terminal is and the environment asks for no width and no colours. */
-function start(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): ChildProcessByStdio<null, Readable, Readable> {
-  const { FORCE_COLOR: _force, NO_COLOR: _no, COLUMNS: _columns, ...inherited } = process.env;
-  return spawn(process.execPath, [golgiScript, ...args], {
-    env: { ...inherited, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function golgi(args: readonly string[], env?: Record<string, string>): Promise<Ended> {
-  const child = start(args, env);
-  const [stdout, stderr, [code]] = await Promise.all([
-    readText(child.stdout),
-    readText(child.stderr),
-    once(child, "close"),
-  ]);
-  return { code, stdout, stderr };
-}
-
-const lines = (text: string): string[] => text.trimEnd().split("\n");
-const widest = (text: string): number => Math.max(...lines(text).map((line) => widthOf(line)));
-const ESC = "\u001b";
 
 let folder: string;
 beforeAll(() => {
@@ -191,7 +155,13 @@ describe("golgi trace", () => {
     const options = { maxTokens: 40, nPredictions: 8, nNeurons: 8, nEdges: 8 };
     expect(data).toEqual(await trace(model, prompt, options));
     const { architecture, config } = model;
-    expect(header).toEqual({ name: stories260K, architecture, backend: model.backend, config: { ...config } });
+    expect(header).toEqual({
+      name: stories260K,
+      architecture,
+      backend: model.backend,
+      config: { ...config },
+      edits: [],
+    });
     await model.close();
   });
 
@@ -274,18 +244,30 @@ describe("golgi info", () => {
   });
 });
 
+const COMMANDS = [
+  "",
+  " run",
+  " chat",
+  " trace",
+  " look",
+  " explain",
+  " patch",
+  " diff",
+  " info",
+  " convert",
+  " pull",
+  " models",
+];
+
 describe.concurrent("golgi --help", () => {
-  it.each(["", " run", " chat", " trace", " info", " convert", " pull", " models"].map((name) => `golgi${name}`))(
-    "of %s fits into 80 columns, whatever the machine",
-    async (name) => {
-      const { code, stdout, stderr } = await golgi([...name.split(" ").slice(1), "--help"]);
-      expect([code, stderr]).toEqual([0, ""]);
-      expect(stdout).toMatch(new RegExp(`^Usage: ${name} `));
-      expect(widest(stdout)).toBeLessThanOrEqual(80);
-      expect(stdout).not.toContain(stories260K);
-      expect(stdout).toContain("--debug");
-    },
-  );
+  it.each(COMMANDS.map((name) => `golgi${name}`))("of %s fits into 80 columns, whatever the machine", async (name) => {
+    const { code, stdout, stderr } = await golgi([...name.split(" ").slice(1), "--help"]);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(new RegExp(`^Usage: ${name} `));
+    expect(widest(stdout)).toBeLessThanOrEqual(80);
+    expect(stdout).not.toContain(stories260K);
+    expect(stdout).toContain("--debug");
+  });
 
   it("has the version of the package", async () => {
     expect(await golgi(["--version"])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });

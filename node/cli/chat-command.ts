@@ -1,11 +1,18 @@
 import type { Command } from "commander";
 import type { Chat, ChatMessage, GenerateOptions, Session } from "../index.ts";
 import { type ChatFlags, chatStart, withChat } from "./chat-options.ts";
-import { type GenerationFlags, type SamplingFlags, withGeneration, withSampling } from "./options.ts";
+import {
+  type EditFlags,
+  type GenerationFlags,
+  type SamplingFlags,
+  withEdits,
+  withGeneration,
+  withSampling,
+} from "./options.ts";
 import { openWithProgress } from "./pull-progress.ts";
 import { Lines } from "./stdin.ts";
 
-interface Flags extends GenerationFlags, SamplingFlags, ChatFlags {
+interface Flags extends GenerationFlags, SamplingFlags, ChatFlags, EditFlags {
   readonly debug?: true;
 }
 
@@ -13,15 +20,15 @@ export function addChatCommand(program: Command, signal: AbortSignal): void {
   const command = program
     .command("chat")
     .description("Talk with a model, line by line. /exit or Ctrl-D ends; Ctrl-C stops an answer, and ends after that.");
-  withSampling(withChat(withGeneration(command, 1000))).action((flags: Flags) => chat(flags, signal));
+  withSampling(withChat(withEdits(withGeneration(command, 1000)))).action((flags: Flags) => chat(flags, signal));
 }
 
 /** `signal` is that of the first Ctrl-C, which may have stopped an answer only: it says how a chat ends that is over. */
 async function chat(flags: Flags, signal: AbortSignal): Promise<void> {
-  const { model: path, backend, ignore, system, template, debug: _debug, ...options } = flags;
+  const { model: path, backend, ignore, system, template, edit: edits, debug: _debug, ...options } = flags;
   const start = await chatStart({ system, template });
   const model = await openWithProgress(path, { backend, ignore, signal });
-  const [session, lines] = [model.session(), new Lines()];
+  const [session, lines] = [model.session({ edits }), new Lines()];
   const interrupts = new Interrupts(() => lines.close());
   const messages = [...start.messages];
   try {

@@ -5,9 +5,13 @@ import { Command, CommanderError } from "commander";
 import { type ErrorCode, GolgiError } from "../index.ts";
 import { addChatCommand } from "./chat-command.ts";
 import { addConvertCommand } from "./convert-command.ts";
+import { addDiffCommand } from "./diff-command.ts";
+import { addExplainCommand } from "./explain-command.ts";
 import { addInfoCommand } from "./info-command.ts";
+import { addLookCommand } from "./look-command.ts";
 import { addModelsCommand } from "./models-command.ts";
 import { packageRoot } from "./options.ts";
+import { addPatchCommand } from "./patch-command.ts";
 import { addPullCommand } from "./pull-command.ts";
 import { addRunCommand } from "./run-command.ts";
 import { addTraceCommand } from "./trace-command.ts";
@@ -20,7 +24,10 @@ const INTERRUPTED = 130;
 const EXAMPLES = `
 Examples:
   golgi trace "Once upon a time"          how each layer came to the next token
+  golgi trace --html page.html            the same for every token, as a page
   golgi run "Once upon a time" -n 100     continue a text
+  golgi run "Hi" --edit "L2.N107 = 0"     the same with a neuron switched off
+  golgi look L2.N107 --on "a big dog"     what a neuron does
   golgi chat -m ./my-model                talk with a model
   golgi info ./my-model                   sizes and cost; a config.json will do
   golgi run "Hi" -m org/name:Q4_K_M       a model of the Hub, downloaded once
@@ -69,6 +76,10 @@ function commandLine(signal: AbortSignal): Command {
   addRunCommand(program, signal);
   addChatCommand(program, signal);
   addTraceCommand(program, signal);
+  addLookCommand(program, signal);
+  addExplainCommand(program, signal);
+  addPatchCommand(program, signal);
+  addDiffCommand(program, signal);
   addInfoCommand(program, signal);
   addConvertCommand(program, signal);
   addPullCommand(program, signal);

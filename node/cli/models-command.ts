@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { type CachedModel, listCachedModels } from "../hub/cached-models.ts";
 import { readSettings } from "../hub/settings.ts";
-import { formatBytes } from "../index.ts";
-import { padEnd, padStart, paint, printable } from "./terminal.ts";
+import { formatBytes, padEnd, padStart } from "../index.ts";
+import { paint, printable } from "./terminal.ts";
 
 interface ModelsFlags {
   readonly json?: true;

@@ -10,8 +10,15 @@ export interface ModelFlags {
   readonly ignore?: string[];
 }
 
-export interface GenerationFlags extends ModelFlags {
+export interface EditFlags {
+  readonly edit?: string[];
+}
+
+export interface BackendFlags extends ModelFlags {
   readonly backend?: string;
+}
+
+export interface GenerationFlags extends BackendFlags {
   readonly maxTokens: number;
   readonly temperature: number;
   readonly seed?: number;
@@ -26,17 +33,30 @@ export interface SamplingFlags
 
 export function withModel(command: Command): Command {
   const model = new Option("-m, --model <path>", "a model's directory or file, or org/name of the Hub");
-  return command
-    .addOption(model.default(defaultModel(), "stories260K, which comes with golgi"))
-    .option("--ignore <name>", "leave out a config key or tensor that golgi does not know; may be repeated", collect);
+  return withIgnore(command.addOption(model.default(defaultModel(), "stories260K, which comes with golgi")));
+}
+
+export function withIgnore(command: Command): Command {
+  const description = "leave out a config key or tensor that golgi does not know; may be repeated";
+  return command.option("--ignore <name>", description, collect);
+}
+
+export function withBackend(command: Command): Command {
+  return command.option(
+    "--backend <name>",
+    "what computes: native (C++) or reference (plain loops); native where it is built",
+  );
 }
 
 export function withGeneration(command: Command, maxTokens: number): Command {
-  return withModel(command)
-    .option("--backend <name>", "what computes: native (C++) or reference (plain loops); native where it is built")
+  return withBackend(withModel(command))
     .option("-n, --max-tokens <n>", "most tokens to generate", positiveInteger, maxTokens)
     .option("-t, --temperature <x>", "0 takes the likeliest token; higher draws more freely", nonNegative, 0)
     .option("--seed <n>", "makes drawing repeatable", seed);
+}
+
+export function withEdits(command: Command, what = "change a value while it runs"): Command {
+  return command.option("--edit <edit>", `${what}: "L2.N107 = 0"; may be repeated`, collect);
 }
 
 export function withJson(command: Command): Command {

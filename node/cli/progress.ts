@@ -1,5 +1,4 @@
-import { formatBytes } from "../index.ts";
-import { clip } from "./terminal.ts";
+import { clip, formatBytes } from "../index.ts";
 
 /** Milliseconds between two lines where stderr is a terminal, which rewrites one, and where it is not. */
 const TERMINAL_INTERVAL_MS = 100;
@@ -12,31 +11,24 @@ const LEAST_MEASURED_MS = 500;
 const REWRITE = "\r\u001b[K";
 
 /**
- * How far a long job has come, on stderr: one line that is rewritten in place where stderr is a terminal; elsewhere a
- * plain line every few seconds, so that logs stay short. Call `done` in any case, lest a half line stays behind.
+ * A long job's state on stderr: one line that is rewritten in place where stderr is a terminal; elsewhere a plain line
+ * every few seconds, so that logs stay short. Call `done` in any case, lest a half line stays behind.
  */
-export class ProgressLine {
-  readonly #title: string;
+export class StatusLine {
   readonly #isTerminal = process.stderr.isTTY === true;
   readonly #startMs = performance.now();
-  #startBytes: number | undefined;
   #shownMs: number | undefined;
 
-  constructor(title: string) {
-    this.#title = title;
-  }
-
-  /** `totalBytes` undefined where nobody knows. The first call's `doneBytes` were there before, and count for no speed. */
-  update(doneBytes: number, totalBytes: number | undefined): void {
+  update(text: string): void {
     const nowMs = performance.now();
-    this.#startBytes ??= doneBytes;
     const intervalMs = this.#isTerminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
     // A job that ends within the first interval needs no plain line at all.
     const lastMs = this.#shownMs ?? (this.#isTerminal ? Number.NEGATIVE_INFINITY : this.#startMs);
     if (nowMs - lastMs < intervalMs) return;
     this.#shownMs = nowMs;
-    const newBytes = doneBytes - this.#startBytes;
-    this.#show(`${this.#title}  ${describeProgress(doneBytes, totalBytes, newBytes, nowMs - this.#startMs)}`);
+    // A line that wraps could not be rewritten.
+    const width = (process.stderr.columns || 80) - 1;
+    process.stderr.write(this.#isTerminal ? `${REWRITE}${clip(text, width)}` : `${text}\n`);
   }
 
   /** Ends the line; `text` takes its place and stays. */
@@ -45,11 +37,29 @@ export class ProgressLine {
     if (text !== undefined) process.stderr.write(`${text}\n`);
     this.#shownMs = undefined;
   }
+}
 
-  #show(line: string): void {
-    // A line that wraps could not be rewritten.
-    const width = (process.stderr.columns || 80) - 1;
-    process.stderr.write(this.#isTerminal ? `${REWRITE}${clip(line, width)}` : `${line}\n`);
+/** How many of a job's bytes are done, as a status line. */
+export class ProgressLine {
+  readonly #title: string;
+  readonly #line = new StatusLine();
+  readonly #startMs = performance.now();
+  #startBytes: number | undefined;
+
+  constructor(title: string) {
+    this.#title = title;
+  }
+
+  /** `totalBytes` undefined where nobody knows. The first call's `doneBytes` were there before, and count for no speed. */
+  update(doneBytes: number, totalBytes: number | undefined): void {
+    this.#startBytes ??= doneBytes;
+    const [newBytes, elapsedMs] = [doneBytes - this.#startBytes, performance.now() - this.#startMs];
+    this.#line.update(`${this.#title}  ${describeProgress(doneBytes, totalBytes, newBytes, elapsedMs)}`);
+  }
+
+  /** As `StatusLine.done`. */
+  done(text?: string): void {
+    this.#line.done(text);
   }
 }
 
@@ -70,7 +80,7 @@ export function describeProgress(
 }
 
 /** 8 s, 3 min 05 s, 2 h 07 min. */
-function formatDuration(seconds: number): string {
+export function formatDuration(seconds: number): string {
   const total = Math.ceil(Math.max(0, seconds));
   const two = (n: number): string => `${n}`.padStart(2, "0");
   if (total < 60) return `${total} s`;

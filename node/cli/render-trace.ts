@@ -1,25 +1,18 @@
 import { basename, resolve } from "node:path";
-import type { ModelConfig, Trace, TraceLayer, TracePrediction } from "../index.ts";
+import type { TracedModel } from "../html/trace-data.ts";
 import {
   asManyAsFit,
   bar,
   clip,
-  labelled,
   padEnd,
   padStart,
-  paint,
-  printable,
   quoteToken,
-  type Style,
+  type Trace,
+  type TraceLayer,
+  type TracePrediction,
   wrap,
-} from "./terminal.ts";
-
-export interface TraceHeader {
-  readonly name: string;
-  readonly architecture: string;
-  readonly backend: string;
-  readonly config: ModelConfig;
-}
+} from "../index.ts";
+import { labelled, paint, printable, type Style } from "./terminal.ts";
 
 /** Widths of the columns that do not depend on the terminal's: a layer's name, what a line is about, a length. */
 const LABEL = 7;
@@ -39,12 +32,13 @@ const LEGEND: readonly (readonly [string, string])[] = [
 ];
 
 /** A trace as lines of at most `width` columns: the text, then the stack from bottom to top. */
-export function renderTrace(header: TraceHeader, trace: Trace, width: number): string {
+export function renderTrace(header: TracedModel, trace: Trace, width: number): string {
   const layout = layOut(trace, width);
   const { position, tokens, embed } = trace;
   const where = `The stack at token ${position}, ${quoteToken(tokens[position].text)}, from bottom to top`;
   return [
     clip(title(header), width),
+    ...header.edits.map((edit) => clip(`${paint("red", "edited")}  ${printable(edit)}`, width)),
     "",
     paintText(trace, width),
     "",
@@ -59,7 +53,7 @@ export function renderTrace(header: TraceHeader, trace: Trace, width: number): s
   ].join("\n");
 }
 
-function title({ name, architecture, backend, config }: TraceHeader): string {
+function title({ name, architecture, backend, config }: TracedModel): string {
   const { nLayers, nHeads, dFf } = config;
   const sizes = `${nLayers} layers of ${nHeads} heads and ${dFf} neurons`;
   return `${paint("bold", basename(resolve(name)))}  ${paint("dim", `${architecture}, ${sizes}, ${backend} backend`)}`;

@@ -1,11 +1,20 @@
 import type { Command } from "commander";
 import type { FinishReason, GenerationStep, Prompt } from "../index.ts";
 import { type ChatFlags, chatStart, withChat } from "./chat-options.ts";
-import { type GenerationFlags, number, type SamplingFlags, withGeneration, withJson, withSampling } from "./options.ts";
+import {
+  type EditFlags,
+  type GenerationFlags,
+  number,
+  type SamplingFlags,
+  withEdits,
+  withGeneration,
+  withJson,
+  withSampling,
+} from "./options.ts";
 import { openWithProgress } from "./pull-progress.ts";
 import { isPiped, readStdin } from "./stdin.ts";
 
-interface RunFlags extends GenerationFlags, SamplingFlags, ChatFlags {
+interface RunFlags extends GenerationFlags, SamplingFlags, ChatFlags, EditFlags {
   readonly chat?: true;
   readonly logprobs?: number;
   readonly json?: true;
@@ -17,7 +26,7 @@ export function addRunCommand(program: Command, signal: AbortSignal): void {
     .command("run")
     .description("Continue a text with a model.")
     .argument("[prompt]", 'text to continue; "" starts from nothing, - reads it from stdin, as does a pipe');
-  withGeneration(command, 200)
+  withEdits(withGeneration(command, 200))
     .option("--chat", "answer the prompt as a question, by the model's chat template")
     .option("--logprobs <n>", "list the n likeliest tokens of each step in the JSON", number);
   withSampling(withChat(withJson(command))).action(async (given: string | undefined, flags: RunFlags) => {
@@ -31,7 +40,7 @@ export function addRunCommand(program: Command, signal: AbortSignal): void {
 }
 
 async function run(prompt: string, flags: RunFlags, signal: AbortSignal): Promise<void> {
-  const { model: path, backend, ignore, json, chat, system, template, debug: _debug, ...options } = flags;
+  const { model: path, backend, ignore, json, chat, system, template, edit: edits, debug: _debug, ...options } = flags;
   const show = (text: string): void => {
     if (!json) process.stdout.write(text);
   };
@@ -44,7 +53,7 @@ async function run(prompt: string, flags: RunFlags, signal: AbortSignal): Promis
     let finishReason: FinishReason | "interrupted" | undefined;
     let stopReason: number | string | undefined;
     try {
-      for await (const step of model.generate(promptTokens, { ...options, signal })) {
+      for await (const step of model.generate(promptTokens, { ...options, edits, signal })) {
         // Not before the first step, which refuses a prompt that the model cannot take.
         if (steps.length === 0 && !chat) show(prompt);
         steps.push({ token: step.token, logprob: step.logprob, logprobs: step.logprobs });
