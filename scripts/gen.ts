@@ -6,6 +6,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPS } from "../src/ops/all.ts";
+import { type Alias, TOOLS } from "../src/points/aliases.ts";
+import { REFUSED } from "../src/points/refused.ts";
 import { POINTS } from "../src/points/registry.ts";
 import type { Op } from "../src/tape/op.ts";
 import { kernelsHeader, kernelsUnit, opcodesModule } from "./gen-native.ts";
@@ -49,22 +51,68 @@ function read(path: string): string | undefined {
 }
 
 function pointsPage(): string {
-  const rows = POINTS.map(({ name, axes, formula, aliases, derive }) => [
-    `\`${name}\``,
+  const rows = POINTS.map(({ name, axes, formula, derive }) => [
+    code(name),
     `[${axes.join(", ")}]`,
     derive === undefined ? formula : `${formula} (derived: exists only while it is read)`,
-    aliases.map((alias) => `\`${alias}\``).join(" "),
   ]);
+  const names = POINTS.map(({ name, aliases }) => [
+    code(name),
+    ...TOOLS.map((tool) => (aliases[tool] ?? []).map(aliasText).join(" ")),
+  ]);
+  const refused = REFUSED.map(({ names, reason }) => [names.map(code).join(" "), reason]);
   return `${NOTE}
 
 # Points
 
 Everything that can be read in a run, by its canonical name. \`{i}\` is a layer; \`T\` the tokens of a sequence, \`S\` its
-keys up to its last position, \`R\` the rows whose logits are wanted. The names of TransformerLens and interp-engine are
-accepted wherever a point is named. \`model.points()\` lists those of one model with their sizes.
+keys up to its last position, \`R\` the rows whose logits are wanted. \`model.points()\` lists those of one model with their
+sizes.
 
-${table(["point", "shape", "value", "also known as"], rows)}
+${table(["point", "shape", "value"], rows)}
+
+## Components
+
+An address names a piece of each row of a point; it stands wherever a point is named.
+
+| address | what it names |
+| --- | --- |
+| \`L5\` | \`blocks.5.residPost\` |
+| \`L5.N1234\` | neuron 1234 of layer 5: \`blocks.5.mlp.post[1234]\` |
+| \`L5.H3\` | head 3 of layer 5: \`blocks.5.attn.z[3]\` |
+| \`L5.H3.q\` | also \`rotQ\`, \`result\`, \`scores\`, \`pattern\`; \`k\`, \`v\`, \`rotK\` where each head has its own |
+| \`L5.H3.pattern[7]\` | the weight of the key at position 7 |
+| \`L5.mlp\`, \`L5.attn\` | \`mlp.out\`, \`attn.out\` |
+| \`L5.residMid\`, \`L5.mlp.pre\` | any point of the block |
+| \`logits[262]\`, \`mlp_act.5[611]\` | one element of any point, by any of its names |
+| \`L*.H3\`, \`blocks.*.mlp.out\` | several: \`*\` is anything within one part of a name, \`**\` anything |
+| \`L5@7\`, \`@-1\`, \`@2:5\`, \`@all\` | positions from 0, from the end, from 2 to 4, all of them |
+| \`L5@prompt\`, \`@generated\` | for edits: the positions of the prompt, or those generated after it |
+
+## Names in other tools
+
+They are accepted wherever a point is named. A tool gives its own shape to some: the numbers are the same. llama.cpp gives
+several tensors one name as it computes them, of which the last counts: \`Qcur\` and \`Kcur\` are what attention reads (each
+head's numbers in the order of the Hugging Face checkpoint, not of the GGUF file), and a projection has its bias added.
+
+${table(["point", "TransformerLens", "TransformerBridge", "Hugging Face module", "llama.cpp", "interp-engine", "nnterp"], names)}
+
+## Names without a point
+
+These are refused, with the reason.
+
+${table(["name", "reason"], refused)}
 `;
+}
+
+function code(name: string): string {
+  return `\`${name}\``;
+}
+
+/** A name, and in which models it has this meaning. */
+function aliasText({ name, has, lacks }: Alias): string {
+  const point = (has ?? lacks)?.replace("blocks.{i}.", "");
+  return point === undefined ? code(name) : `${code(name)} (${has === undefined ? "without" : "with"} ${point})`;
 }
 
 function opsPage(): string {

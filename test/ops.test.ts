@@ -10,11 +10,14 @@ import { concreteDims } from "../src/tape/sizes.ts";
 import type { Tape } from "../src/tape/tape.ts";
 import type { Value } from "../src/tape/value.ts";
 import { CANDIDATES, OP_TOLERANCE } from "./op-support/backends.ts";
+import { KNOWN_ATTENTION } from "./op-support/known-attention.ts";
+import { KNOWN_EDITS } from "./op-support/known-edits.ts";
 import { KNOWN_RESULTS } from "./op-support/known-results.ts";
 import { type SampleCase, sampleCase } from "./op-support/sample-case.ts";
 import { type Outputs, runSteps, stepInputs, type TestRun } from "./op-support/steps.ts";
 
 const SEEDS = [1, 2, 3];
+const KNOWN = [...KNOWN_RESULTS, ...KNOWN_ATTENTION, ...KNOWN_EDITS];
 
 /** Every op with each of its samples, and a name for it. */
 const samples = OPS.flatMap((op) =>
@@ -79,8 +82,8 @@ describe("the reference", () => {
     }
   });
 
-  it.each(KNOWN_RESULTS)("$promise", async ({ build, expected, sequences, ints }) => {
-    const [outputs] = await runSteps([{ tape: knownTape(build), sequences, ints }]);
+  it.each(KNOWN)("$promise", async ({ build, expected, ...given }) => {
+    const [outputs] = await runSteps([{ tape: knownTape(build), ...given }]);
     const found = [...(outputs?.values() ?? [])].map(({ data }) => [...data]);
     expect(found).toHaveLength(expected.length);
     for (const [i, numbers] of expected.entries()) {
@@ -90,7 +93,7 @@ describe("the reference", () => {
 
   it("has a result that is known by other means for every op", () => {
     const known = new Set(
-      KNOWN_RESULTS.flatMap(({ build }) => {
+      KNOWN.flatMap(({ build }) => {
         const tape = knownTape(build);
         return tape.nodes.map(({ op }) => op.name);
       }),

@@ -3,11 +3,13 @@ import { ModelTape } from "../src/architectures/architecture.ts";
 import { NO_SLOTS } from "../src/glass/edit.ts";
 import { planGlass } from "../src/glass/plan.ts";
 import { OPS } from "../src/ops/all.ts";
+import { selectRows } from "../src/ops/index.ts";
 import { PointCatalog } from "../src/points/catalog.ts";
 import { layoutOf } from "../src/program/layout.ts";
 import { type LoweredProgram, lower } from "../src/program/lower.ts";
 import { planSlots } from "../src/program/slots.ts";
 import { readConfig } from "../src/run/config.ts";
+import { buildTape, input, weight } from "../src/tape/builder.ts";
 import type { Op } from "../src/tape/op.ts";
 
 const configs: Readonly<Record<string, object>> = {
@@ -85,6 +87,15 @@ describe.each(families)("the program of %s", (family) => {
     const read = lower(plan(stored).tape);
     expect(instructionsOf(read).map(withoutTaps)).toEqual(plain.map(withoutTaps));
     expect(read.outputs.length).toBeGreaterThan(30);
+  });
+});
+
+describe("a program", () => {
+  it("may read a weight of more elements than a word can count", () => {
+    const { words } = lower(
+      buildTape("large", () => ({ out: selectRows(weight("w", [300_000, 10_000]), input("R1", "int", ["R1"])) })),
+    );
+    expect(Math.min(...words)).toBe(-1);
   });
 });
 

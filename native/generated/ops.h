@@ -6,7 +6,7 @@
 
 namespace golgi {
 
-constexpr int32_t n_opcodes = 30;
+constexpr int32_t n_opcodes = 40;
 
 /// The activation function of each neuron (SiLU: arXiv:1702.03118; GELU: arXiv:1606.08415).
 /// x[...] -> [...]
@@ -189,6 +189,24 @@ struct CenterArgs {
   }
 };
 
+/// Euclidean length of each column of w, such as the output weights of every neuron.
+/// w[n, k] -> [k]
+struct ColumnNormsArgs {
+  const Weight* w;
+  float* out;
+  int64_t n_n;
+  int64_t n_k;
+
+  static constexpr int32_t n_words = 8;
+
+  ColumnNormsArgs(const int32_t* words, const Frame& f) {
+    w = f.weight(words[2]);
+    out = f.floats_out(words[3]);
+    n_n = f.size(words[4], words[5]);
+    n_k = f.size(words[6], words[7]);
+  }
+};
+
 /// x / divisor, with one divisor for each row.
 /// x[..., d], divisor[..., 1] -> [..., d]
 struct DivideArgs {
@@ -206,6 +224,74 @@ struct DivideArgs {
     out = f.floats_out(words[4]);
     n_rest = f.size(words[5], words[6]);
     n_d = f.size(words[7], words[8]);
+  }
+};
+
+/// Changes one piece of each active row, all pieces where index is −1: set p = o, add p + o, scale p · o, clamp to [o₀, o₁], projectOut p − (p·o / o·o) o. All other bits pass.
+/// x[T, nPieces*pieceSize], active:int[T], index:int[T], operand[T, w] -> [T, nPieces*pieceSize]
+struct EditArgs {
+  enum class Kind { set, add, scale, clamp, project_out };
+  const float* x;
+  const int32_t* active;
+  const int32_t* index;
+  const float* operand;
+  float* out;
+  int64_t n_T;
+  int64_t n_w;
+  Kind kind;
+  int64_t n_pieces;
+  int64_t piece_size;
+
+  static constexpr int32_t n_words = 17;
+
+  EditArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    active = f.ints(words[3]);
+    index = f.ints(words[4]);
+    operand = f.floats(words[5]);
+    out = f.floats_out(words[6]);
+    n_T = f.size(words[7], words[8]);
+    n_w = f.size(words[9], words[10]);
+    kind = static_cast<Kind>(f.number(words + 11));
+    n_pieces = static_cast<int64_t>(f.number(words + 13));
+    piece_size = static_cast<int64_t>(f.number(words + 15));
+  }
+};
+
+/// Changes scores or weights of active rows, of one head and one key position or of all where −1: set o, add + o, scale · o, clamp to [o₀, o₁]. A key that the row does not see is nothing to change; all other bits pass.
+/// x[H, P], rows:rows, active:int[T], head:int[T], key:int[T], operand[T, w] -> [H, P]
+struct EditPairsArgs {
+  enum class Kind { set, add, scale, clamp };
+  const float* x;
+  const Rows* rows;
+  const int32_t* active;
+  const int32_t* head;
+  const int32_t* key;
+  const float* operand;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_T;
+  int64_t n_w;
+  Kind kind;
+  int64_t window;  ///< 0 where absent
+
+  static constexpr int32_t n_words = 21;
+
+  EditPairsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    active = f.ints(words[4]);
+    head = f.ints(words[5]);
+    key = f.ints(words[6]);
+    operand = f.floats(words[7]);
+    out = f.floats_out(words[8]);
+    n_H = f.size(words[9], words[10]);
+    n_P = f.size(words[11], words[12]);
+    n_T = f.size(words[13], words[14]);
+    n_w = f.size(words[15], words[16]);
+    kind = static_cast<Kind>(f.number(words + 17));
+    window = static_cast<int64_t>(f.number(words + 19));
   }
 };
 
@@ -332,6 +418,46 @@ struct MatmulPerHeadArgs {
   }
 };
 
+/// x · w with w stored [out, in]: a combination of the rows of w, so what a direction at the output of w is at its input.
+/// x[..., n], w[n, k] -> [..., k]
+struct MatmulTransposedArgs {
+  const float* x;
+  const Weight* w;
+  float* out;
+  int64_t n_rest;
+  int64_t n_n;
+  int64_t n_k;
+
+  static constexpr int32_t n_words = 11;
+
+  MatmulTransposedArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    w = f.weight(words[3]);
+    out = f.floats_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    n_n = f.size(words[7], words[8]);
+    n_k = f.size(words[9], words[10]);
+  }
+};
+
+/// Mean over all rows, element by element; NaN where there is no row.
+/// x[n, ...] -> [1, ...]
+struct MeanRowsArgs {
+  const float* x;
+  float* out;
+  int64_t n_n;
+  int64_t n_rest;
+
+  static constexpr int32_t n_words = 8;
+
+  MeanRowsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_n = f.size(words[4], words[5]);
+    n_rest = f.size(words[6], words[7]);
+  }
+};
+
 /// a · b, element by element; b is repeated over the leading sizes of a.
 /// a[*, ...], b[...] -> [*, ...]
 struct MulArgs {
@@ -367,6 +493,38 @@ struct NormArgs {
     out = f.floats_out(words[3]);
     n_rest = f.size(words[4], words[5]);
     n_d = f.size(words[6], words[7]);
+  }
+};
+
+/// Takes scores or weights of active rows from `values`, of one head and one key position or of all where −1. All other bits pass.
+/// x[H, P], rows:rows, active:int[T], head:int[T], key:int[T], values[H, P] -> [H, P]
+struct PatchPairsArgs {
+  const float* x;
+  const Rows* rows;
+  const int32_t* active;
+  const int32_t* head;
+  const int32_t* key;
+  const float* values;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_T;
+  int64_t window;  ///< 0 where absent
+
+  static constexpr int32_t n_words = 17;
+
+  PatchPairsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    rows = f.rows(words[3]);
+    active = f.ints(words[4]);
+    head = f.ints(words[5]);
+    key = f.ints(words[6]);
+    values = f.floats(words[7]);
+    out = f.floats_out(words[8]);
+    n_H = f.size(words[9], words[10]);
+    n_P = f.size(words[11], words[12]);
+    n_T = f.size(words[13], words[14]);
+    window = static_cast<int64_t>(f.number(words + 15));
   }
 };
 
@@ -516,6 +674,24 @@ struct RotateArgs {
   }
 };
 
+/// Euclidean length of each row of w, such as the input weights of every neuron.
+/// w[n, k] -> [n]
+struct RowNormsArgs {
+  const Weight* w;
+  float* out;
+  int64_t n_n;
+  int64_t n_k;
+
+  static constexpr int32_t n_words = 8;
+
+  RowNormsArgs(const int32_t* words, const Frame& f) {
+    w = f.weight(words[2]);
+    out = f.floats_out(words[3]);
+    n_n = f.size(words[4], words[5]);
+    n_k = f.size(words[6], words[7]);
+  }
+};
+
 /// Columns of w by index, as rows: column i of a down projection is what neuron i writes to the residual stream.
 /// w[n, k], indices:int[R] -> [R, n]
 struct SelectColumnsArgs {
@@ -535,6 +711,30 @@ struct SelectColumnsArgs {
     n_n = f.size(words[5], words[6]);
     n_k = f.size(words[7], words[8]);
     n_R = f.size(words[9], words[10]);
+  }
+};
+
+/// Heads of each row by index; one may come several times, as key heads do for their query heads.
+/// x[T, H, D], heads:int[n] -> [T, n, D]
+struct SelectHeadsArgs {
+  const float* x;
+  const int32_t* heads;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_D;
+  int64_t n_n;
+
+  static constexpr int32_t n_words = 13;
+
+  SelectHeadsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    heads = f.ints(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_H = f.size(words[7], words[8]);
+    n_D = f.size(words[9], words[10]);
+    n_n = f.size(words[11], words[12]);
   }
 };
 
@@ -603,6 +803,24 @@ struct SoftmaxArgs {
     out = f.floats_out(words[3]);
     n_rest = f.size(words[4], words[5]);
     n_n = f.size(words[6], words[7]);
+  }
+};
+
+/// Σ x over the last axis.
+/// x[..., d] -> [...]
+struct SumArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  static constexpr int32_t n_words = 8;
+
+  SumArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_d = f.size(words[6], words[7]);
   }
 };
 
@@ -675,6 +893,28 @@ struct TopKeysArgs {
   }
 };
 
+/// The k rows in which each column is largest, in descending order, ties to the first row, such as the tokens on which each neuron fires most. Where there are fewer rows, value −∞ and row −1.
+/// x[n, m] -> values[k, m], rows:int[k, m]
+struct TopRowsArgs {
+  const float* x;
+  float* values;
+  int32_t* rows;
+  int64_t n_n;
+  int64_t n_m;
+  int64_t k;
+
+  static constexpr int32_t n_words = 11;
+
+  TopRowsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    values = f.floats_out(words[3]);
+    rows = f.ints_out(words[4]);
+    n_n = f.size(words[5], words[6]);
+    n_m = f.size(words[7], words[8]);
+    k = static_cast<int64_t>(f.number(words + 9));
+  }
+};
+
 }  // namespace golgi
 
 #define GOLGI_KERNELS(X) \
@@ -685,24 +925,34 @@ struct TopKeysArgs {
   X(4, attention_scores, AttentionScoresArgs) \
   X(5, attention_softmax, AttentionSoftmaxArgs) \
   X(6, center, CenterArgs) \
-  X(7, divide, DivideArgs) \
-  X(8, glu, GluArgs) \
-  X(9, kv_append, KvAppendArgs) \
-  X(10, layer_norm, LayerNormArgs) \
-  X(11, matmul, MatmulArgs) \
-  X(12, matmul_per_head, MatmulPerHeadArgs) \
-  X(14, mul, MulArgs) \
-  X(15, norm, NormArgs) \
-  X(16, positions, PositionsArgs) \
-  X(17, rms, RmsArgs) \
-  X(18, rms_norm, RmsNormArgs) \
-  X(19, rope, RopeArgs) \
-  X(20, rotary_angles, RotaryAnglesArgs) \
-  X(21, rotate, RotateArgs) \
-  X(22, select_columns, SelectColumnsArgs) \
-  X(23, select_pairs, SelectPairsArgs) \
-  X(24, select_rows, SelectRowsArgs) \
-  X(25, softmax, SoftmaxArgs) \
-  X(27, to_cache, ToCacheArgs) \
-  X(28, top_k, TopKArgs) \
-  X(29, top_keys, TopKeysArgs)
+  X(7, column_norms, ColumnNormsArgs) \
+  X(8, divide, DivideArgs) \
+  X(9, edit, EditArgs) \
+  X(10, edit_pairs, EditPairsArgs) \
+  X(11, glu, GluArgs) \
+  X(12, kv_append, KvAppendArgs) \
+  X(13, layer_norm, LayerNormArgs) \
+  X(14, matmul, MatmulArgs) \
+  X(15, matmul_per_head, MatmulPerHeadArgs) \
+  X(16, matmul_transposed, MatmulTransposedArgs) \
+  X(17, mean_rows, MeanRowsArgs) \
+  X(19, mul, MulArgs) \
+  X(20, norm, NormArgs) \
+  X(21, patch_pairs, PatchPairsArgs) \
+  X(22, positions, PositionsArgs) \
+  X(23, rms, RmsArgs) \
+  X(24, rms_norm, RmsNormArgs) \
+  X(25, rope, RopeArgs) \
+  X(26, rotary_angles, RotaryAnglesArgs) \
+  X(27, rotate, RotateArgs) \
+  X(28, row_norms, RowNormsArgs) \
+  X(29, select_columns, SelectColumnsArgs) \
+  X(30, select_heads, SelectHeadsArgs) \
+  X(31, select_pairs, SelectPairsArgs) \
+  X(32, select_rows, SelectRowsArgs) \
+  X(33, softmax, SoftmaxArgs) \
+  X(35, sum, SumArgs) \
+  X(36, to_cache, ToCacheArgs) \
+  X(37, top_k, TopKArgs) \
+  X(38, top_keys, TopKeysArgs) \
+  X(39, top_rows, TopRowsArgs)

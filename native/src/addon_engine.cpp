@@ -201,10 +201,8 @@ Napi::Value EngineObject::compile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     ProgramSource source{to_ints(info[0], "words"), {}, {}, copy_ints(info[3], "caches")};
     for (const int32_t index : to_ints(info[1], "weights")) source.weights.push_back(engine().weight(index));
-    source.constants = to_list(info[2], "constants", [](const Napi::Value& value) {
-      const std::span<const float> floats = to_floats(value, "a constant");
-      return std::vector<float>(floats.begin(), floats.end());
-    });
+    const auto floats = [](const Napi::Value& value) { return copy_floats(value, "a constant"); };
+    source.constants = to_list(info[2], "constants", floats);
     programs_[n_programs_] = engine().compile(std::move(source));
     return Napi::Number::New(info.Env(), static_cast<double>(n_programs_++));
   });

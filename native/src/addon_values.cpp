@@ -75,4 +75,9 @@ std::vector<int32_t> copy_ints(const Napi::Value& value, const char* name) {
   return {ints.begin(), ints.end()};
 }
 
+std::vector<float> copy_floats(const Napi::Value& value, const char* name) {
+  const std::span<const float> floats = to_floats(value, name);
+  return {floats.begin(), floats.end()};
+}
+
 }  // namespace golgi

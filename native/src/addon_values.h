@@ -35,6 +35,7 @@ auto to_list(const Napi::Value& value, const char* name, const Read& read) {
 }
 
 std::vector<int32_t> copy_ints(const Napi::Value& value, const char* name);
+std::vector<float> copy_floats(const Napi::Value& value, const char* name);
 
 /// Runs a function's body; C++'s exceptions become JavaScript's.
 template <class Body>

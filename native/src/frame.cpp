@@ -1,6 +1,5 @@
 #include "frame.h"
 
-#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -18,7 +17,8 @@ constexpr int64_t alignment = 64;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
-const char* const kind_names[] = {"a slot", "a weight", "a constant", "an int input", "a cache", "rows", "an output"};
+const char* const kind_names[] = {"a slot", "a weight", "a constant", "an int input", "a cache", "rows", "an output",
+                                  "a float input"};
 
 }  // namespace
 
@@ -37,9 +37,9 @@ void Frame::see_keys() {
     std::vector<int32_t>& first = first_.emplace_back(n_rows);
     std::vector<int64_t>& offset = offset_.emplace_back(n_rows + 1);
     for (size_t t = 0; t < n_rows; t++) {
-      const int64_t position = step_->position[t];
-      first[t] = static_cast<int32_t>(window == 0 ? 0 : std::max<int64_t>(0, position - window + 1));
-      offset[t + 1] = offset[t] + position - first[t] + 1;
+      const int64_t position = step_->position[t], n_keys = n_visible_keys(position, window);
+      first[t] = static_cast<int32_t>(position + 1 - n_keys);
+      offset[t + 1] = offset[t] + n_keys;
     }
     visible_.push_back({first.data(), offset.data()});
   }
@@ -55,29 +55,12 @@ void Frame::see_keys() {
 }
 
 void Frame::measure_symbols() {
-  for (const Symbol& symbol : program_.symbols()) {
-    switch (symbol.kind) {
-      case Symbol::Kind::rows: symbol_sizes_.push_back(rows_.n_rows); break;
-      case Symbol::Kind::selection:
-        symbol_sizes_.push_back(static_cast<int64_t>(step_->ints[static_cast<size_t>(symbol.selection)].size()));
-        break;
-      case Symbol::Kind::pairs: symbol_sizes_.push_back(symbol_size(symbol.window, symbol.selection)); break;
-    }
-  }
+  for (const Symbol& symbol : program_.symbols()) symbol_sizes_.push_back(size_of(symbol, *step_));
   for (const Slot& slot : program_.slots()) {
     const int64_t n_elements = slot.symbol < 0 ? 1 : symbol_sizes_[static_cast<size_t>(slot.symbol)];
     slot_offsets_.push_back(arena_bytes_);
     arena_bytes_ += aligned(4 * slot.coefficient * n_elements) + red_zone_bytes;
   }
-}
-
-/// Pairs of a row and a key that it sees, over all rows or the selected ones.
-int64_t Frame::symbol_size(int64_t window, int32_t selection) const {
-  const int64_t* offset = rows_.visible(window).offset;
-  if (selection < 0) return offset[rows_.n_rows];
-  int64_t n_pairs = 0;
-  for (const int32_t row : step_->ints[static_cast<size_t>(selection)]) n_pairs += offset[row + 1] - offset[row];
-  return n_pairs;
 }
 
 void Frame::place_operands(const PageTables& pages) {
@@ -100,6 +83,7 @@ void Frame::place_operands(const PageTables& pages) {
         break;
       case Kind::constant: place.data = const_cast<float*>(program_.constant(operand.index).data()); break;
       case Kind::ints: place.data = const_cast<int32_t*>(step_->ints[index].data()); break;
+      case Kind::floats: place.data = const_cast<float*>(step_->floats[index].data()); break;
       case Kind::output: place.data = step_->outputs[index].block + step_->outputs[index].offset; break;
       case Kind::cache: place.cache = &caches_[index]; break;
       case Kind::slot:
@@ -149,7 +133,9 @@ bool Frame::may_look_up(int32_t operand, const char* use, Kinds... kinds) const 
 }
 
 const float* Frame::floats(int32_t operand) const {
-  if (!may_look_up(operand, "numbers", Kind::slot, Kind::weight, Kind::constant, Kind::output)) return nullptr;
+  if (!may_look_up(operand, "numbers", Kind::slot, Kind::weight, Kind::constant, Kind::output, Kind::floats)) {
+    return nullptr;
+  }
   if (step_ != nullptr) return static_cast<const float*>(place(operand).data);
   const Operand& checked = program_.operands()[static_cast<size_t>(operand)];
   if (checked.kind == Kind::weight && program_.weight(checked.index).dense() == nullptr) {
@@ -174,7 +160,9 @@ int32_t* Frame::ints_out(int32_t operand) const {
 }
 
 const Weight* Frame::weight(int32_t operand) const {
-  if (!may_look_up(operand, "a matrix", Kind::weight, Kind::slot, Kind::constant, Kind::output)) return nullptr;
+  if (!may_look_up(operand, "a matrix", Kind::weight, Kind::slot, Kind::constant, Kind::output, Kind::floats)) {
+    return nullptr;
+  }
   if (step_ != nullptr) return place(operand).weight;
   const Operand& checked = program_.operands()[static_cast<size_t>(operand)];
   if (checked.kind != Kind::weight) return nullptr;

@@ -14,7 +14,7 @@ struct PageTables;
 struct Step;
 
 /// What an operand is; the numbers of src/program/words.ts.
-enum class OperandKind : int32_t { slot, weight, constant, ints, cache, rows, output };
+enum class OperandKind : int32_t { slot, weight, constant, ints, cache, rows, output, floats };
 
 /// The operands of one step, as the generated decoders of native/generated/ops.h look them up. −1 is an operand that
 /// is absent: null.
@@ -58,7 +58,6 @@ class Frame {
 
   void see_keys();
   void measure_symbols();
-  int64_t symbol_size(int64_t window, int32_t selection) const;
   void place_operands(const PageTables& pages);
   void stand_in(Place& place, int64_t n_cols);
 

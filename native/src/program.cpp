@@ -9,7 +9,7 @@ namespace golgi {
 namespace {
 
 constexpr int32_t magic = 0x676f6c67;
-constexpr int32_t version = 1;
+constexpr int32_t version = 2;
 constexpr size_t n_header_words = 8;
 /// As many as any program needs; bounds what a damaged header can ask for.
 constexpr int32_t max_count = 1 << 24;
@@ -59,7 +59,7 @@ void Program::read_words() {
   Reader reader(source_.words);
   require(reader.n_left() >= n_header_words && reader.next() == magic, "a program begins with its magic number",
           source_.words.empty() ? 0 : source_.words[0]);
-  require(reader.next() == version, "the program's version must be 1", source_.words[1]);
+  require(reader.next() == version, "the program's version must be 2", source_.words[1]);
   const int32_t n_symbols = reader.count(), n_slots = reader.count(), n_windows = reader.count();
   const int32_t n_operands = reader.count(), n_words = reader.count();
   reader.next();
@@ -89,9 +89,11 @@ void Program::read_words() {
   }
   for (int32_t i = 0; i < n_operands; i++) {
     const int32_t kind = reader.next(), index = reader.next(), n_cols = reader.next();
-    reader.next();
-    require(kind >= 0 && kind <= static_cast<int32_t>(OperandKind::output), "an operand's kind must be known", kind);
-    operands_.push_back({OperandKind{kind}, index, n_cols});
+    const int32_t coefficient = reader.next(), symbol = reader.next();
+    require(kind >= 0 && kind <= static_cast<int32_t>(OperandKind::floats), "an operand's kind must be known", kind);
+    require(coefficient >= 0, "an input's size must not be negative", coefficient);
+    require(symbol >= -1 && symbol < n_symbols, "an input's symbol must be in the table", symbol);
+    operands_.push_back({OperandKind{kind}, index, n_cols, coefficient, symbol});
     check_operand(operands_.back());
   }
   require(reader.n_left() == static_cast<size_t>(n_words), "the header must count the words of all instructions", n_words);
@@ -112,6 +114,10 @@ void Program::check_operand(const Operand& operand) {
     case OperandKind::ints:
       within(max_count, "an int input has a number");
       n_ints_ = std::max(n_ints_, operand.index + 1);
+      break;
+    case OperandKind::floats:
+      within(max_count, "a float input has a number");
+      n_floats_ = std::max(n_floats_, operand.index + 1);
       break;
     case OperandKind::output:
       within(max_count, "an output has a number");

@@ -39,6 +39,9 @@ struct Operand {
   OperandKind kind;
   int32_t index;
   int64_t n_cols;  ///< elements of one row, for values that stand in for a weight
+  /// Elements of an input: coefficient × symbol, or just the coefficient where the symbol is −1.
+  int64_t coefficient;
+  int32_t symbol;
 };
 
 /// An instruction stream with its tables, checked once so that running it needs no checks.
@@ -56,8 +59,9 @@ class Program {
   /// Layers and their layouts, by cache operand.
   const std::vector<int32_t>& layers() const { return source_.layers; }
   const CacheLayout& layout(int32_t cache) const { return layouts_[static_cast<size_t>(cache)]; }
-  /// How many int inputs and outputs a step must bring.
+  /// How many inputs and outputs a step must bring.
   int32_t n_ints() const { return n_ints_; }
+  int32_t n_floats() const { return n_floats_; }
   int32_t n_outputs() const { return n_outputs_; }
 
   /// Runs the instructions in order; false where `stop()` held before one of them.
@@ -85,6 +89,7 @@ class Program {
   std::vector<Operand> operands_;
   std::vector<int32_t> instructions_;
   int32_t n_ints_ = 0;
+  int32_t n_floats_ = 0;
   int32_t n_outputs_ = 0;
 };
 

@@ -43,6 +43,9 @@ Step to_step(const Napi::Object& object) {
   const auto list_of_ints = [](const Napi::Value& value) { return copy_ints(value, "an element"); };
   step.pages = to_list(object.Get("pages"), "pages", list_of_ints);
   step.ints = to_list(object.Get("ints"), "ints", list_of_ints);
+  step.floats = to_list(object.Get("floats"), "floats", [](const Napi::Value& value) {
+    return copy_floats(value, "an element");
+  });
   step.outputs = to_outputs(object);
   return step;
 }

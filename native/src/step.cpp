@@ -59,12 +59,44 @@ void check_selections(const Step& step, const Program& program) {
   }
 }
 
+/// Every input has as many elements as the program reads.
+void check_inputs(const Step& step, const Program& program) {
+  std::vector<int64_t> sizes;
+  for (const Symbol& symbol : program.symbols()) sizes.push_back(size_of(symbol, step));
+  for (const Operand& operand : program.operands()) {
+    const size_t index = static_cast<size_t>(operand.index);
+    size_t got;
+    if (operand.kind == OperandKind::ints) got = step.ints[index].size();
+    else if (operand.kind == OperandKind::floats) got = step.floats[index].size();
+    else continue;
+    const int64_t n_times = operand.symbol < 0 ? 1 : sizes[static_cast<size_t>(operand.symbol)];
+    require_size(static_cast<int64_t>(got) == operand.coefficient * n_times,
+                 operand.kind == OperandKind::ints ? "an int input must have as many elements as its shape"
+                                                   : "a float input must have as many elements as its shape", got);
+  }
+}
+
 }  // namespace
+
+int64_t size_of(const Symbol& symbol, const Step& step) {
+  if (symbol.kind == Symbol::Kind::rows) return static_cast<int64_t>(step.position.size());
+  int64_t n = 0;
+  if (symbol.selection < 0) {
+    for (const int32_t position : step.position) n += n_visible_keys(position, symbol.window);
+    return n;
+  }
+  const std::vector<int32_t>& selected = step.ints[static_cast<size_t>(symbol.selection)];
+  if (symbol.kind == Symbol::Kind::selection) return static_cast<int64_t>(selected.size());
+  for (const int32_t row : selected) n += n_visible_keys(step.position[static_cast<size_t>(row)], symbol.window);
+  return n;
+}
 
 void check_step(const Step& step, const Program& program, int64_t n_pages) {
   check_rows(step, n_pages, !program.layers().empty());
   require_size(step.ints.size() >= static_cast<size_t>(program.n_ints()), "every int input must be given",
                step.ints.size());
+  require_size(step.floats.size() >= static_cast<size_t>(program.n_floats()), "every float input must be given",
+               step.floats.size());
   require_size(step.outputs.size() >= static_cast<size_t>(program.n_outputs()), "every output must have a place",
                step.outputs.size());
   for (const auto& [block, block_bytes, offset] : step.outputs) {
@@ -72,6 +104,7 @@ void check_step(const Step& step, const Program& program, int64_t n_pages) {
                   "outputs begin inside the memory for them, at multiples of 4 bytes", offset);
   }
   check_selections(step, program);
+  check_inputs(step, program);
 }
 
 }  // namespace golgi

@@ -91,16 +91,18 @@ Expected read_expected(Reader& in) {
 
 StepCase read_step(Reader& in) {
   const auto ints = [&] { return in.list<int32_t>(); };
+  const auto floats = [&] { return in.list<float>(); };
   StepCase step;
   step.words = ints();
   step.weights = ints();
-  step.constants = in.many([&] { return in.list<float>(); });
+  step.constants = in.many(floats);
   step.caches = ints();
   step.sequence = ints();
   step.position = ints();
   step.rope_variant = ints();
   step.pages = in.many(ints);
   step.ints = in.many(ints);
+  step.floats = in.many(floats);
   step.outputs = in.many([&] { return read_expected(in); });
   return step;
 }

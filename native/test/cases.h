@@ -27,7 +27,7 @@ struct StoredWeight {
 struct Expected {
   std::string name;
   bool is_int;
-  float tolerance;  ///< absolute or relative, whichever allows more
+  float tolerance;  ///< absolute or relative, whichever allows more; 0: the same bits, NaN aside
   std::vector<int32_t> words;
 };
 
@@ -38,6 +38,7 @@ struct StepCase {
   std::vector<int32_t> caches;
   std::vector<int32_t> sequence, position, rope_variant;
   std::vector<std::vector<int32_t>> pages, ints;
+  std::vector<std::vector<float>> floats;
   std::vector<Expected> outputs;
 };
 

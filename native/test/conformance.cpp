@@ -98,7 +98,7 @@ Results run(const Case& given, const KernelTable& kernels, int n_threads) {
     const std::shared_ptr<const Program> program = engine.compile(std::move(source));
     const Outputs outputs(given_step.outputs);
     const Step step{given_step.sequence, given_step.position, given_step.rope_variant, given_step.pages,
-                    given_step.ints,     outputs.places()};
+                    given_step.ints,     given_step.floats,   outputs.places()};
     const auto tables = engine.pages().tables();
     check_step(step, *program, tables->n_pages);
     engine.run(*program, step, *tables, [] { return false; });
@@ -112,6 +112,7 @@ bool is_close(const Expected& expected, size_t i, int32_t word) {
   if (expected.is_int) return false;
   const float want = std::bit_cast<float>(expected.words[i]), got = std::bit_cast<float>(word);
   if (std::isnan(want) || std::isinf(want)) return std::isnan(want) ? std::isnan(got) : want == got;
+  if (expected.tolerance == 0) return false;
   return std::abs(got - want) <= expected.tolerance * std::max(1.0f, std::abs(want));
 }
 

@@ -68,6 +68,8 @@ export interface NativeStep {
   readonly pages: readonly Int32Array[];
   /** By int input of the program. Indices into weights or rows are not checked here. */
   readonly ints: readonly Int32Array[];
+  /** By float input of the program. */
+  readonly floats: readonly Float32Array[];
   /** Where outputs are written; must be large enough, and not be transferred before the run has ended. */
   readonly out: readonly ArrayBuffer[];
   /** Which block of `out` holds each output of the program. */

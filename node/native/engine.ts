@@ -90,7 +90,8 @@ export class NativeEngine implements Engine {
         program.handle,
         {
           ...rowArrays(step.rows),
-          ints: lowered.ints.map((name) => intInput(name, step)),
+          ints: lowered.ints.map((name) => given(name, step.ints)),
+          floats: lowered.floats.map((name) => toFloat32(given(name, step.floats))),
           out: memory.blocks,
           outBlocks: memory.blockOf,
           outOffsets: memory.offsets,
@@ -256,8 +257,13 @@ function rowArrays({ sequence, position, sequences }: Rows) {
   };
 }
 
-function intInput(name: string, { ints }: StepInputs): Int32Array {
-  const data = ints.get(name);
+/** One of a step's inputs of one type. */
+function given<T>(name: string, inputs: ReadonlyMap<string, T> | undefined): T {
+  const data = inputs?.get(name);
   if (data !== undefined) return data;
   throw new BackendError("backend.state", { path: name, expected: "the step must supply this input" });
+}
+
+function toFloat32(data: Float32Array | Float64Array): Float32Array {
+  return data instanceof Float32Array ? data : Float32Array.from(data);
 }

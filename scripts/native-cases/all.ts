@@ -3,6 +3,7 @@ import type { Op, Sample } from "../../src/tape/op.ts";
 import { sampleCase } from "../../test/op-support/sample-case.ts";
 import { attentionCases } from "./attention.ts";
 import { inAllFormats, type NativeCase, PLAIN, tapped } from "./case.ts";
+import { editCases } from "./edits.ts";
 import { SAMPLES } from "./samples.ts";
 
 /** Every case, twins after the cases that they resemble. */
@@ -12,6 +13,7 @@ export function* allCases(): Generator<NativeCase> {
     for (const [i, sample] of [...op.samples, ...(SAMPLES[op.name] ?? [])].entries()) yield* casesOf(op, sample, i);
   }
   yield* attentionCases();
+  yield* editCases();
 }
 
 function* casesOf(op: Op, sample: Sample, i: number): Generator<NativeCase> {

@@ -1,4 +1,5 @@
 import type { Sample } from "../../src/tape/op.ts";
+import type { Attrs } from "../../src/tape/value.ts";
 
 /**
  * Sizes around which kernels change their ways: one row and many, lengths that are no multiple of a vector or a block,
@@ -7,6 +8,7 @@ import type { Sample } from "../../src/tape/op.ts";
 export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   ...elementwise(),
   ...rowwise(),
+  ...edits(),
   matmul: [
     ...matmuls([1, 1, 1], [1, 70, 64], [2, 17, 160], [3, 40, 32], [5, 33, 31], [6, 64, 96], [7, 35, 256]),
     ...matmuls([1, 129, 1056], [16, 96, 64], [33, 48, 64], [70, 100, 288]),
@@ -26,6 +28,34 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { dims: { n: 5, "...": 33, R: 3 } },
     { dims: { n: 300, "...": 64, R: 100 } },
     { dims: { n: 9, "...": 512, R: 5 } },
+  ],
+  matmulTransposed: [
+    // Strips of 512 columns, panels of up to 64 rows, parts of the rows, blocks of 256 rows of x.
+    ...matmuls([1, 70, 64], [3, 17, 160], [2, 33, 31], [7, 130, 544], [1, 200, 256], [13, 65, 768], [6, 1, 32]),
+    ...matmuls([300, 40, 64], [5, 130, 1280]),
+  ],
+  rowNorms: [
+    { dims: { n: 1, k: 1 } },
+    { dims: { n: 700, k: 33 } },
+    { dims: { n: 70, k: 256 } },
+    { dims: { n: 3, k: 2304 } },
+  ],
+  columnNorms: [
+    { dims: { n: 1, k: 1 } },
+    { dims: { n: 70, k: 33 } },
+    { dims: { n: 200, k: 544 } },
+    { dims: { n: 130, k: 1280 } },
+  ],
+  sum: [{ dims: { "...": 1, d: 1 } }, { dims: { "...": 700, d: 33 } }, { dims: { "...": 3, d: 9000 } }],
+  meanRows: [{ dims: { n: 1, "...": 1 } }, { dims: { n: 200, "...": 33 } }, { dims: { n: 130, "...": 1100 } }],
+  selectHeads: [
+    { dims: { T: 1, H: 1, D: 1, n: 1 }, ints: { heads: [0] } },
+    { dims: { T: 70, H: 5, D: 64, n: 7 }, ints: { heads: [4, 4, 0, 1, 3, 0, 2] } },
+  ],
+  topRows: [
+    { dims: { n: 1, m: 1 }, attrs: { k: 1 } },
+    { dims: { n: 300, m: 37 }, attrs: { k: 9 } },
+    { dims: { n: 40, m: 16 }, attrs: { k: 50 } },
   ],
   selectColumns: [
     { dims: { n: 70, k: 64, R: 5 } },
@@ -102,6 +132,42 @@ function rowwise(): Record<string, readonly Sample[]> {
 
 function matmuls(...sizes: readonly [nRows: number, n: number, k: number][]): Sample[] {
   return sizes.map(([nRows, n, k]) => ({ dims: { "...": nRows, n, k } }));
+}
+
+/** Pieces of one element and of many, rows that share a chunk and rows longer than one, and the scores of many rows. */
+function edits(): Record<string, readonly Sample[]> {
+  const sizes = [
+    { nPieces: 70, pieceSize: 1 },
+    { nPieces: 3, pieceSize: 33 },
+    { nPieces: 2, pieceSize: 9000 },
+  ];
+  const kinds = ["set", "add", "scale", "clamp", "projectOut"];
+  const widths = (kind: string, pieceSize: number) =>
+    kind === "clamp" ? [2] : kind === "projectOut" ? [pieceSize] : [1, pieceSize];
+  const ints = { active: [1, 0, 1, 1, 0], index: [1, 0, -1, 0, -1] };
+  const rows = [
+    { start: 30, nRows: 3 },
+    { start: 0, nRows: 20 },
+  ];
+  const byRow = (of: (t: number) => number): number[] => Array.from({ length: 23 }, (_, t) => of(t));
+  // Keys beyond what a row sees, and before a window, are among them.
+  const pairs = { active: byRow((t) => t % 3), head: byRow((t) => (t % 4) - 1), key: byRow((t) => (t % 7) * 5 - 5) };
+  const pairSample = (attrs: Attrs, dims: Sample["dims"] = {}): Sample => {
+    return { dims: { H: 3, ...dims }, attrs, rows, ints: pairs };
+  };
+  return {
+    edit: sizes.flatMap(({ nPieces, pieceSize }) =>
+      kinds.flatMap((kind) =>
+        [...new Set(widths(kind, pieceSize))].map(
+          (w): Sample => ({ dims: { T: 5, w }, attrs: { kind, nPieces, pieceSize }, ints }),
+        ),
+      ),
+    ),
+    editPairs: kinds
+      .slice(0, 4)
+      .flatMap((kind) => [undefined, 9].map((window) => pairSample({ kind, window }, { w: kind === "clamp" ? 2 : 1 }))),
+    patchPairs: [pairSample({}), pairSample({ window: 9 })],
+  };
 }
 
 function rotations(): Record<string, readonly Sample[]> {

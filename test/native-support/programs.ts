@@ -1,7 +1,7 @@
 /** Programs and steps for tests of the addon, without the backend around it. */
 
 import type { NativeEngine, NativeStep } from "../../node/native/addon.ts";
-import { add, kvAppend, matmul, selectRows } from "../../src/ops/index.ts";
+import { add, kvAppend, matmul, selectHeads, selectRows } from "../../src/ops/index.ts";
 import { type LoweredProgram, lower } from "../../src/program/lower.ts";
 import { buildTape, cacheLeaf, input, keepState, weight } from "../../src/tape/builder.ts";
 
@@ -15,6 +15,22 @@ export function lookUp(nRows: number, nCols: number): LoweredProgram {
 /** out = a + b for vectors of `n`, weights 0 and 1. */
 export function sum(n: number): LoweredProgram {
   return lower(buildTape("sum", () => ({ out: add(weight("a", [n]), weight("b", [n])) })));
+}
+
+/** out = float input 0 [T, nCols] + float input 1 [nCols], without weights. */
+export function shift(nCols: number): LoweredProgram {
+  return lower(
+    buildTape("shift", () => ({ out: add(input("x", "float", ["T", nCols]), input("by", "float", [nCols])) })),
+  );
+}
+
+/** out = heads of one row [1, nHeads, d], which is weight 0, by int input 0 of three indices. */
+export function threeHeads(nHeads: number, d: number): LoweredProgram {
+  return lower(
+    buildTape("three heads", () => ({
+      out: selectHeads(weight("x", [1, nHeads, d]), input("heads", "int", [3])),
+    })),
+  );
 }
 
 /** The product of selected rows of a matrix [n, n] with that matrix, computed `nTimes` over, each time an instruction. */
@@ -61,6 +77,7 @@ export function step(nFloats: number, ...ints: readonly (readonly number[])[]): 
     ropeVariant: new Int32Array(0),
     pages: [],
     ints: ints.map((list) => Int32Array.from(list)),
+    floats: [],
     out: [new ArrayBuffer(4 * nFloats)],
     outBlocks: Int32Array.of(0),
     outOffsets: Float64Array.of(0),
