@@ -23,8 +23,21 @@ export interface ParsedAddress {
   readonly positions?: EditPositions;
 }
 
+/** What texts have been found to name; a sweep over positions asks for the same one again and again. */
+const known = new WeakMap<PointCatalog, Map<string, ParsedAddress>>();
+const MAX_KNOWN = 4096;
+
 /** Reads an address such as `L5.H3@7`. @throws PointError where it says nothing, or names nothing in this model. */
 export function parseAddress(text: string, catalog: PointCatalog): ParsedAddress {
+  const ofCatalog = known.get(catalog) ?? new Map<string, ParsedAddress>();
+  known.set(catalog, ofCatalog);
+  const found = ofCatalog.get(text) ?? parse(text, catalog);
+  if (ofCatalog.size >= MAX_KNOWN) ofCatalog.clear();
+  ofCatalog.set(text, found);
+  return found;
+}
+
+function parse(text: string, catalog: PointCatalog): ParsedAddress {
   const scanner = new Scanner(text, "point.address");
   const written = scanAddress(scanner);
   const positions = scanPositions(scanner);

@@ -3,6 +3,7 @@ import { type RopeConfig, ropeVariant } from "../config/rope.ts";
 import { RequestError } from "../errors.ts";
 import type { AlignedEdits, EditSlots } from "../glass/edit.ts";
 import { type Derived, type GlassPlan, planGlass, type Read } from "../glass/plan.ts";
+import { pointsSeenByOthers } from "../glass/seen-by-others.ts";
 import type { PointCatalog } from "../points/catalog.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Op } from "../tape/op.ts";
@@ -70,6 +71,7 @@ export class Executor {
   readonly #readKinds = new WeakMap<readonly Read[], number>();
   readonly #kindsOfReads = new Map<string, number>();
   #nReadKinds = 0;
+  #seenByOthers: ReadonlySet<string> | undefined;
 
   constructor(model: ExecutorModel) {
     this.#model = model;
@@ -78,6 +80,12 @@ export class Executor {
   /** Pages of the cache that sequences hold. */
   get nPagesInUse(): number {
     return this.#pages.nPages - this.#pages.nFreePages;
+  }
+
+  /** Whether a change of a point at one row can change anything at others. */
+  isSeenByOthers(point: string): boolean {
+    this.#seenByOthers ??= pointsSeenByOthers(this.#model.tape);
+    return this.#seenByOthers.has(point);
   }
 
   /** A sequence that is to hold `length` tokens. */

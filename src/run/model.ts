@@ -207,20 +207,22 @@ export class Model {
   }
 
   /**
-   * Runs one text once for each list of edits, many lists in a step, and gives the runs in the order of the lists. What
-   * precedes a list's first edited position is computed once for all, so a run has the rows from there on only.
+   * Runs one text once for each list of edits (and each of `positions`, where they are given), many in a step. What
+   * precedes the first edited position is computed once for all, so a run has the rows from there on only; where only the
+   * last logits are asked for, edits that cannot reach them share one run without edits.
    */
   async *sweep(
     input: Prompt,
     edits: readonly (readonly EditSpec[])[],
-    { onProgress, ...options }: SweepOptions = {},
+    { onProgress, positions, ...options }: SweepOptions = {},
   ): AsyncGenerator<Run, void, undefined> {
     const { read, logits, signal } = checkAppendOptions("sweep", options);
     const { host, runtimes } = this.#parts;
     const tokens = this.encode(input);
     const lists = edits.map((list) => this.#editList(list));
-    const progress = progressOf(host, lists.length, onProgress);
-    yield* sweep(tokens, lists, { logits, reads: this.resolveReads(read), signal, progress }, runtimes.get("f32"));
+    const progress = progressOf(host, lists.length * (positions?.length ?? 1), onProgress);
+    const request = { logits, reads: this.resolveReads(read), signal };
+    yield* sweep(tokens, lists, positions, request, progress, runtimes.get("f32"));
   }
 
   /** Runs texts and keeps values of points, or what they are reduced to, in memory or in a file. */

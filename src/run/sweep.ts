@@ -1,24 +1,23 @@
+import { RequestError } from "../errors.ts";
 import { alignEdits, type Edit } from "../glass/edit.ts";
-import type { Read } from "../glass/plan.ts";
-import type { EditList } from "./edit-list.ts";
-import { inSequence } from "./edit-list.ts";
-import type { Append, Executor } from "./executor.ts";
-import type { AppendOptions, LogitRows } from "./options.ts";
+import type { EditPositions } from "../glass/edit-spec.ts";
+import { type EditList, inSequence } from "./edit-list.ts";
+import type { Executor } from "./executor.ts";
+import type { AppendOptions } from "./options.ts";
 import type { Progress } from "./progress.ts";
 import type { Run } from "./result.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { type SweepRequest, SweptText, type Variant } from "./swept-text.ts";
 
 export interface SweepOptions extends AppendOptions {
+  /** Applies each list at each of these positions in turn; where its edits say themselves where undefined. */
+  readonly positions?: readonly EditPositions[];
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** What a sweep asks of each of its runs. */
-interface SweepRequest {
-  readonly logits: LogitRows;
-  readonly reads: readonly Read[];
-  readonly signal: AbortSignal | undefined;
-  /** Told after each step how many runs are done. */
-  progress(nDone: number): void;
+/** A variant that may leave what is asked for as it is. */
+interface SweptVariant extends Variant {
+  readonly isIdle: boolean;
 }
 
 /** Most rows of one step: more would only need more memory. */
@@ -26,55 +25,82 @@ const ROWS_PER_STEP = 512;
 
 /**
  * Runs one text under many lists of edits, many in each step: weights are read once a step, one program serves all, and
- * what precedes a list's first edited position is computed once and shared. Runs come in the order of the lists; each
- * has the rows from its first edited position on.
+ * what precedes the first edited position is computed once and shared. Runs come list by list, position by position; each
+ * has the rows from its first edited position on. Where only the last logits are asked for, edits that cannot
+ * reach them share one run without edits. `progress` is told after each step how many runs are done.
  */
 export async function* sweep(
   tokens: readonly number[],
   lists: readonly EditList[],
-  { logits, reads, signal, progress }: SweepRequest,
-  { executor, scheduler }: { readonly executor: Executor; readonly scheduler: Scheduler },
+  positions: readonly EditPositions[] | undefined,
+  request: SweepRequest,
+  progress: (nDone: number) => void,
+  runtime: { readonly executor: Executor; readonly scheduler: Scheduler },
 ): AsyncGenerator<Run, void, undefined> {
-  const edits: Edit[][] = [];
-  for (const list of lists) {
-    edits.push((await list.resolve()).map((edit) => inSequence(edit, tokens.length, Number.POSITIVE_INFINITY)));
-  }
-  const starts = edits.map((list) => Math.min(tokens.length - 1, ...list.map(firstPosition)));
-  const { slots, aligned } = alignEdits(edits);
-  const isGenerated = (): boolean => false;
-  const base = executor.newSequence(tokens.length);
+  const resolved = await Promise.all(lists.map((list) => list.resolve()));
+  const { slots, aligned } = alignEdits(resolved);
+  const onlyLast = request.logits === "last" && request.reads.length === 0;
+  const variants = aligned.flatMap((list) =>
+    (positions ?? [undefined]).map((place): SweptVariant => {
+      const edits = list.map(
+        (edit) => edit && inSequence(placed(edit, place), tokens.length, Number.POSITIVE_INFINITY),
+      );
+      const own = edits.filter((edit) => edit !== undefined);
+      const start = Math.min(tokens.length - 1, ...own.map(firstPosition));
+      const isIdle = onlyLast && own.every((edit) => cannotReach(edit, tokens.length, runtime.executor));
+      return { edits, start, isIdle };
+    }),
+  );
+  const text = new SweptText(tokens, slots, request, runtime);
   try {
-    const shared = tokens.slice(0, Math.max(...starts));
-    if (shared.length > 0) {
-      const append = { sequence: base, tokens: shared, edits: [], isGenerated };
-      await scheduler.step([append], { logits: "none", reads: [], edits: NONE, keepsState: true }, signal);
-    }
-    const request = { logits, reads, edits: slots, keepsState: false };
-    for (let from = 0, to = 0; from < lists.length; from = to) {
-      let nRows = 0;
-      while (to < lists.length && (to === from || nRows + tokens.length - starts[to] <= ROWS_PER_STEP)) {
-        nRows += tokens.length - starts[to++];
-      }
-      const appends: Append[] = [];
-      try {
-        for (let i = from; i < to; i++) {
-          const sequence = base.fork();
-          sequence.truncate(starts[i]);
-          appends.push({ sequence, tokens: tokens.slice(starts[i]), edits: aligned[i], isGenerated });
-        }
-        const run = await scheduler.step(appends, request, signal);
-        progress(to);
-        for (let i = 0; i < to - from; i++) yield run.part(i, 1);
-      } finally {
-        for (const { sequence } of appends) sequence.release();
-      }
+    await text.runShared(Math.max(0, ...variants.map(({ start }) => start)));
+    const unedited = variants.some(({ isIdle }) => isIdle) ? await text.runUnedited() : undefined;
+    let nDone = 0;
+    for (const step of stepsOf(variants, tokens.length)) {
+      const live = step.filter(({ isIdle }) => !isIdle);
+      const run = live.length > 0 ? await text.run(live) : undefined;
+      nDone += step.length;
+      progress(nDone);
+      let part = 0;
+      for (const { isIdle } of step) yield isIdle ? (unedited as Run) : (run as Run).part(part++, 1);
     }
   } finally {
-    base.release();
+    text.release();
   }
 }
 
-const NONE = alignEdits([]).slots;
+function placed(edit: Edit, place: EditPositions | undefined): Edit {
+  if (place === undefined) return edit;
+  if (edit.positions === "all") return { ...edit, positions: place };
+  throw new RequestError("request.option", {
+    path: `sweep: ${edit.text}`,
+    expected: "positions stand in the edits or in the option positions",
+    got: "both",
+    remedy: "Leave one of the two out.",
+  });
+}
+
+/** Consecutive variants; those of one step that are not idle have `ROWS_PER_STEP` rows at most, or are one. */
+function stepsOf(variants: readonly SweptVariant[], nTokens: number): SweptVariant[][] {
+  const steps: SweptVariant[][] = [];
+  let [step, nRows]: [SweptVariant[], number] = [[], 0];
+  for (const variant of variants) {
+    const more = variant.isIdle ? 0 : nTokens - variant.start;
+    if (nRows > 0 && nRows + more > ROWS_PER_STEP) {
+      steps.push(step);
+      [step, nRows] = [[], 0];
+    }
+    step.push(variant);
+    nRows += more;
+  }
+  return step.length > 0 ? [...steps, step] : steps;
+}
+
+/** Whether an edit leaves the last row's logits as they are: it is at other rows, which no row after it sees. */
+function cannotReach({ entry, form, positions }: Edit, nTokens: number, executor: Executor): boolean {
+  const isElsewhere = typeof positions === "object" && positions[1] < nTokens;
+  return isElsewhere && form.on !== "call" && !executor.isSeenByOthers(entry.name);
+}
 
 /** Of a sequence without generated tokens. */
 function firstPosition({ positions }: Edit): number {

@@ -68,11 +68,9 @@ export async function patch(model: Model, options: PatchOptions): Promise<Report
   const places = placesOf(positions, corrupted.length);
   const shown = showTokens(model, corrupted);
   const variants = targets.flatMap((target) => places.map((place) => ({ target, place })));
-  const edits = variants.map(({ target, place }): EditObject[] => [
-    { at: target.address, positions: place, patch: cleanRun },
-  ]);
+  const edits = targets.map(({ address }): EditObject[] => [{ at: address, patch: cleanRun }]);
   const rows: PatchResult[] = [];
-  for await (const run of model.sweep(corrupted, edits, { logits: "last", signal, onProgress })) {
+  for await (const run of model.sweep(corrupted, edits, { positions: places, logits: "last", signal, onProgress })) {
     const { target, place } = variants[rows.length];
     const value = metric.of(run);
     rows.push({
