@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** What must hold on every backend, not only on the one that specifies it. */
 const everyBackend = [
   ...["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"],
-  ...["attribution", "explain", "lens"],
+  ...["attribution", "edits", "edits-generate", "explain", "lens", "patch"],
+  ...["view-attention", "view-diff", "view-head", "view-neuron", "view-residual"],
 ];
 
 const all = { name: "reference", include: ["test/**/*.test.ts"] };
@@ -17,6 +19,8 @@ const native = {
 export default defineConfig({
   test: {
     testTimeout: 30_000,
+    // One for each core: by default vitest leaves one to itself, half of a small machine.
+    maxWorkers: availableParallelism(),
     // The native engine is there wherever a C++ compiler is.
     projects: [all, ...(existsSync("native/build/Release/golgi.node") ? [native] : [])].map((test) => ({
       extends: true as const,

@@ -26,6 +26,8 @@ function runHere() {
     fail("golgi: dist/ is missing. In a clone, run `npm run build`.");
     return;
   }
+  // A reader that has seen enough (`| head`) closes the pipe; that is no failure.
+  process.stdout.on("error", (error) => process.exit(error.code === "EPIPE" ? 0 : 1));
   import(main.href)
     .then((cli) => cli.main(process.argv.slice(2)))
     .then((exitCode) => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diff, explain, look, type Model, open, patch, trace } from "../node/index.ts";
-import { ESC, golgi, lines, widest } from "./support/command.ts";
+import { ESC, golgiHere as golgi, golgi as golgiAlone, lines, widest } from "./support/command.ts";
 import { stories260K } from "./support/fixtures.ts";
 
 const text = "Lily saw a big";
@@ -75,7 +75,7 @@ describe.each(shown)("%s", (_, args, view) => {
 
 it("a view is coloured on demand only, and says the same either way", async () => {
   const args = ["look", "L2.N107", "--on", text];
-  const [plain, coloured] = await Promise.all([golgi(args), golgi(args, { FORCE_COLOR: "1" })]);
+  const [plain, coloured] = await Promise.all([golgi(args), golgiAlone(args, { FORCE_COLOR: "1" })]);
   expect(plain.stdout).not.toContain(ESC);
   expect(coloured.stdout).toContain(`${ESC}[1mNeuron L2.N107`);
   expect(stripVTControlCharacters(coloured.stdout)).toBe(plain.stdout);

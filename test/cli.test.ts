@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
 import { open, openModel, reference, trace } from "../node/index.ts";
 import manifest from "../package.json" with { type: "json" };
-import { ESC, golgi, lines, start, widest } from "./support/command.ts";
+import { ESC, golgi, golgiHere, lines, start, widest } from "./support/command.ts";
 import { fixture, stories260K } from "./support/fixtures.ts";
 
 let folder: string;
@@ -199,7 +199,7 @@ describe("golgi trace", () => {
 describe("golgi info", () => {
   it("describes a directory, its weights file and its config.json alike", async () => {
     const paths = ["", "/model.safetensors", "/config.json"].map((file) => stories260K + file);
-    const outputs = await Promise.all(paths.map((path) => golgi(["info", path])));
+    const outputs = await Promise.all(paths.map((path) => golgiHere(["info", path])));
     for (const [i, { code, stdout, stderr }] of outputs.entries()) {
       expect([code, stderr]).toEqual([0, ""]);
       const [name, ...rows] = lines(stdout);
@@ -222,7 +222,7 @@ describe("golgi info", () => {
   });
 
   it("describes the default model as JSON", async () => {
-    const { stdout } = await golgi(["info", "--json"]);
+    const { stdout } = await golgiHere(["info", "--json"]);
     expect(stdout).toMatch(/^{.*}\n$/);
     const info = JSON.parse(stdout);
     expect(info.counts).toEqual({ parameters: 260_032, layers: 5, heads: 40, neurons: 860 });
@@ -231,14 +231,14 @@ describe("golgi info", () => {
   });
 
   it("prints the model as a tensor program", async () => {
-    const { code, stdout } = await golgi(["info", stories260K, "--tape"]);
+    const { code, stdout } = await golgiHere(["info", stories260K, "--tape"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^tape llama\n/);
     expect(stdout).toContain("blocks.4.mlp.wDown");
   });
 
   it("lists what is left out, with the reason, within the width", async () => {
-    const { stdout } = await golgi(["info", fixture("goldens/gpt2-hub-names")]);
+    const { stdout } = await golgiHere(["info", fixture("goldens/gpt2-hub-names")]);
     expect(stdout.replaceAll(/\s+/g, " ")).toContain("left out h.0.attn.bias, h.1.attn.bias: the causal mask");
     expect(widest(lines(stdout).slice(1).join("\n"))).toBeLessThanOrEqual(80);
   });
@@ -259,9 +259,9 @@ const COMMANDS = [
   " models",
 ];
 
-describe.concurrent("golgi --help", () => {
+describe("golgi --help", () => {
   it.each(COMMANDS.map((name) => `golgi${name}`))("of %s fits into 80 columns, whatever the machine", async (name) => {
-    const { code, stdout, stderr } = await golgi([...name.split(" ").slice(1), "--help"]);
+    const { code, stdout, stderr } = await golgiHere([...name.split(" ").slice(1), "--help"]);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(new RegExp(`^Usage: ${name} `));
     expect(widest(stdout)).toBeLessThanOrEqual(80);
@@ -270,7 +270,7 @@ describe.concurrent("golgi --help", () => {
   });
 
   it("has the version of the package", async () => {
-    expect(await golgi(["--version"])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
+    expect(await golgiHere(["--version"])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
   });
 });
 

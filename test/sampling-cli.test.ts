@@ -1,13 +1,11 @@
 /** The sampling options of `golgi run`. */
 
-import { execFile } from "node:child_process";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions, GenerationStep, Model } from "../node/index.ts";
 import { open } from "../node/index.ts";
+import { type Ended, golgiHere } from "./support/command.ts";
 import { stories260K } from "./support/fixtures.ts";
 
-const golgiScript = join(import.meta.dirname, "../bin/golgi.js");
 const prompt = "Once upon a time";
 let model: Model;
 
@@ -16,12 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => model.close());
 
-function golgiRun(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [golgiScript, "run", prompt, ...args], (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : (error.code as number), stdout, stderr });
-    });
-  });
+function golgiRun(...args: string[]): Promise<Ended> {
+  return golgiHere(["run", prompt, ...args]);
 }
 
 async function generate(options: GenerateOptions): Promise<GenerationStep[]> {
@@ -33,7 +27,7 @@ async function generate(options: GenerateOptions): Promise<GenerationStep[]> {
 const drawn = ["-n", "12", "-t", "1.5", "--seed", "5"];
 const asDrawn = { maxTokens: 12, temperature: 1.5, seed: 5 } as const;
 
-describe.concurrent("golgi run", () => {
+describe("golgi run", () => {
   it.each<[string[], GenerateOptions]>([
     [["--top-k", "2"], { topK: 2 }],
     [["--top-p", "0.2"], { topP: 0.2 }],

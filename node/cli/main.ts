@@ -45,8 +45,6 @@ export async function main(args: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
   const onInterrupt = (): void => interrupt.abort(new Interrupted());
   process.once("SIGINT", onInterrupt);
-  // A reader that has seen enough (`| head`) closes the pipe; that is no failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : FAILED));
   const program = commandLine(interrupt.signal);
   try {
     await program.parseAsync(args as string[], { from: "user" });

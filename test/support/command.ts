@@ -5,6 +5,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { text as readText } from "node:stream/consumers";
+import { vi } from "vitest";
+import { main } from "../../node/cli/main.ts";
 import { widthOf } from "../../node/index.ts";
 
 const golgiScript = join(import.meta.dirname, "../../bin/golgi.js");
@@ -36,6 +38,32 @@ export async function golgi(args: readonly string[], env?: Record<string, string
     once(child, "close"),
   ]);
   return { code, stdout, stderr };
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** As `golgi`, in this process, which takes a tenth of the time; one after another, since they share stdout. */
+export function golgiHere(args: readonly string[]): Promise<Ended> {
+  const ended = last.then(() => captured(args));
+  last = ended;
+  return ended;
+}
+
+async function captured(args: readonly string[]): Promise<Ended> {
+  const written = { stdout: "", stderr: "" };
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written[stream] += text;
+      return true;
+    }),
+  );
+  vi.stubEnv("NO_COLOR", "1").stubEnv("FORCE_COLOR", undefined).stubEnv("COLUMNS", undefined);
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    vi.unstubAllEnvs();
+    for (const spy of spies) spy.mockRestore();
+  }
 }
 
 export const lines = (text: string): string[] => text.trimEnd().split("\n");
