@@ -12,6 +12,7 @@ import { type BenchOptions, HELP, parseOptions, UsageError } from "./options.ts"
 import { ensurePeer, type Peer } from "./peers.ts";
 import * as report from "./report.ts";
 import { SHAPES } from "./shapes.ts";
+import { sweep } from "./sweep.ts";
 import { tokenize } from "./tokenize.ts";
 import { workOf } from "./work.ts";
 import { ensureModel, FORMATS } from "./write-model.ts";
@@ -27,6 +28,7 @@ type PlanItem = BenchOptions["plan"][number];
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
   if (args[0] === "tokenize") return tokenize(args.slice(1), note);
+  if (args[0] === "sweep") return sweep(args.slice(1));
   const options = parseOptions(args);
   if (options === undefined) return console.log(HELP);
   const ceilings = new Ceilings(options.threads, availableParallelism());

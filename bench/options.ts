@@ -10,6 +10,8 @@ npm run bench -- glass        what reading costs: every stored value of every la
 npm run bench -- ceilings     what this machine can do at all, and nothing else
 npm run bench -- tokenize     a megabyte of text into tokens, beside the native package tokenizers;
                               it takes --tokenizer <tokenizer.json>, --text <file>, --rounds, --json
+npm run bench -- sweep        patching every head at every position, as one sweep and one by one;
+                              it takes --model <path>, --backend, --rounds, --json
 
   --model <name>      gpt2 or llama-1b (or tiny, to try the benchmark itself); both where not given
   --format <name>     of the weights: f32, bf16, f16, q8_0 (GGUF, as llama.cpp reads it), or
@@ -59,7 +61,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
   if (values.help) return undefined;
   const command = positionals[0] ?? "compare";
   if (command !== "compare" && command !== "glass" && command !== "ceilings") {
-    throw new UsageError(`unknown benchmark ${command}; there are compare, glass, ceilings and tokenize`);
+    throw new UsageError(`unknown benchmark ${command}; there are compare, glass, ceilings, tokenize and sweep`);
   }
   if (positionals.length > 1) throw new UsageError(`one benchmark at a time; got ${positionals.join(", ")}`);
   refuseUnused(command, values);

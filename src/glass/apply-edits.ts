@@ -4,7 +4,7 @@ import { input } from "../tape/builder.ts";
 import { expand, type Replacement, replaceValues } from "../tape/rewrite.ts";
 import { gapOutput } from "../tape/split.ts";
 import type { Tape } from "../tape/tape.ts";
-import { isLeaf, type Node, type Value } from "../tape/value.ts";
+import type { Node, Value } from "../tape/value.ts";
 import type { EditForm, EditSlot } from "./edit.ts";
 import { raggedWindow } from "./ragged.ts";
 
@@ -106,9 +106,4 @@ function emitEdit(x: Value, slot: number, form: Exclude<EditForm, { on: "call" }
 function innerPoints({ op, scope }: Node): string[] {
   if (op.kind !== "composite") return [];
   return op.innerPoints.map((name) => (scope === "" ? name : `${scope}.${name}`));
-}
-
-/** Outputs of a tape that are nothing but what a function gave back. */
-export function isGap(value: Value, gaps: readonly CallGap[]): boolean {
-  return isLeaf(value.from) && gaps.some(({ to }) => to === value);
 }

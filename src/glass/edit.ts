@@ -1,7 +1,6 @@
 import type { EditKind } from "../ops/edit/edit.ts";
 import type { EDIT_PAIRS_KINDS } from "../ops/edit-pairs/edit-pairs.ts";
 import type { CatalogEntry } from "../points/catalog.ts";
-import type { FloatArray } from "../tensor/dtype.ts";
 import type { EditFunction, EditPositions } from "./edit-spec.ts";
 
 /** What an edit makes of the program: everything else about it is an input, so that edits of one form share programs. */
@@ -88,9 +87,4 @@ export function alignEdits(lists: readonly (readonly Edit[])[]): {
 
 function slotKey({ entry, form }: EditSlot): string {
   return `${entry.name} ${Object.values(form).join(" ")}`;
-}
-
-/** Numbers of one row of a recorded or given operand, the same at every position. */
-export function constantOperand(values: FloatArray): (position: number) => ArrayLike<number> {
-  return () => values;
 }

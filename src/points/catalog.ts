@@ -144,8 +144,3 @@ function globRegex(pattern: string): RegExp {
   });
   return new RegExp(`^${parts.join("")}$`);
 }
-
-/** Whether a tape's value at a point is laid out over keys. */
-export function isRagged(shape: Shape): boolean {
-  return shape.some((dim) => typeof dim === "string" && dim.startsWith("P"));
-}

@@ -86,6 +86,6 @@ export function inSequence(edit: Edit, length: number, generatedFrom: number): E
   return edit;
 }
 
-export function neverApplied(path: string, got: string, remedy: string): PointError {
+function neverApplied(path: string, got: string, remedy: string): PointError {
   return new PointError("point.firings", { path, expected: "an edit changes at least one row", got, remedy });
 }
