@@ -18,9 +18,10 @@ const native = {
 
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
-    // One for each core: by default vitest leaves one to itself, half of a small machine.
-    maxWorkers: availableParallelism(),
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // One more than cores, since some files wait for servers and child processes.
+    maxWorkers: availableParallelism() + 1,
     // The native engine is there wherever a C++ compiler is.
     projects: [all, ...(existsSync("native/build/Release/golgi.node") ? [native] : [])].map((test) => ({
       extends: true as const,

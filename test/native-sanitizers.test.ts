@@ -19,7 +19,7 @@ let names: string[] = [];
 
 beforeAll(async () => {
   names = await writeCases(cases);
-});
+}, TIMEOUT_MS);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
