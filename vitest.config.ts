@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What must hold on every backend, not only on the one that specifies it. */
 const everyBackend = [
@@ -16,10 +17,20 @@ const native = {
   env: { GOLGI_BACKEND: "native" },
 };
 
+/** Begins with what takes longest, which builds the native engine once more, so that the rest runs beside it. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification): boolean => moduleId.endsWith("/native-sanitizers.test.ts");
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
     // One more than cores, since some files wait for servers and child processes.
     maxWorkers: availableParallelism() + 1,
     // The native engine is there wherever a C++ compiler is.

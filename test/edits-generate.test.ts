@@ -56,25 +56,32 @@ describe("edits while generating", () => {
 
   it("stay a session's own, through turns, forks and cut ends", async () => {
     const session = model.session({ edits: ["L3.residPost += 2 @generated"] });
-    const count = () => session.edited.reduce((sum, { nRows }) => sum + nRows, 0);
-    for await (const _ of session.generate(prompt, { maxTokens: 4 }));
-    expect(count()).toBe(3);
+    const count = ({ edited }: typeof session) => edited.reduce((sum, { nRows }) => sum + nRows, 0);
+    let chosen = -1;
+    for await (const { token } of session.generate(prompt, { maxTokens: 4 })) chosen = token;
+    expect(count(session)).toBe(3);
+    // The fourth token was generated too, and is run only now, as the first of what follows; also by a fork.
     const fork = await session.fork();
-    // The fourth token was generated too, and is run only now, as the first of what follows.
-    const last = session.tokens.length;
-    const whole = await model.run([...session.tokens, 5, 6], {
-      edits: ["L3.residPost += 2 @generated"],
-      generatedFrom: model.encode(prompt).length,
-    });
-    expect(whole.logits.shape[0]).toBe(last + 2);
-    for await (const _ of session.generate([1], { maxTokens: 3 }));
-    expect(count()).toBe(5);
-    await session.truncate(last - 1);
-    await session.append([9]);
-    expect(count()).toBe(5);
+    await fork.append([chosen, 6]);
+    expect(count(fork)).toBe(1);
+    for await (const _ of session.generate([chosen, 6], { maxTokens: 3 }));
+    expect(count(session)).toBe(3 + 1 + 2);
+    await session.truncate(model.encode(prompt).length);
+    await session.append([chosen]);
+    expect(count(session)).toBe(6);
     const refused = fork.generate("x", { edits: [] } as never).next();
     await expect(refused).rejects.toThrow("edits are the session's own");
     fork.close();
+    session.close();
+  });
+
+  it("count a token that was chosen but failed to run once it runs", async () => {
+    const session = model.session({ edits: ["L3.residPost += 2 @generated"] });
+    await session.append(model.encode(prompt));
+    session.chose(5);
+    const aborted = AbortSignal.abort(new Error("not now"));
+    await expect(session.append([5], { signal: aborted })).rejects.toThrow("not now");
+    expect((await session.append([5])).edited[0].nRows).toBe(1);
     session.close();
   });
 

@@ -217,6 +217,9 @@ export class Model {
     { onProgress, positions, ...options }: SweepOptions = {},
   ): AsyncGenerator<Run, void, undefined> {
     const { read, logits, signal } = checkAppendOptions("sweep", options);
+    checkList("sweep: edits", edits, "lists of edits");
+    for (const list of edits) checkList("sweep: edits", list, "edits");
+    if (positions !== undefined) checkList("sweep: positions", positions, "positions");
     const { host, runtimes } = this.#parts;
     const tokens = this.encode(input);
     const lists = edits.map((list) => this.#editList(list));

@@ -101,8 +101,15 @@ export class Run implements Recorded {
     return this.#step.firstPosition(found.read, this.#first + sequence);
   }
 
-  /** Mean over all rows of a point that was read, of all sequences: [...], the shape of one row. */
+  /**
+   * Mean over all rows of a point that was read, of all sequences: [...], the shape of one row.
+   * @throws PointError for what is laid out over keys, of which each row has another number.
+   */
   mean(point: string): Tensor {
+    if (this.#step.find(point, false)?.read.ragged !== undefined) {
+      const expected = "a mean is over rows that are alike";
+      throw new PointError("point.positions", { path: point, expected, got: "rows with a key more each" });
+    }
     const tensors = this.sequences.map((_, sequence) => this.get(point, { sequence }));
     const shape = tensors[0].shape.slice(1);
     const sums = new Float64Array(numel(shape));

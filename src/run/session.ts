@@ -41,6 +41,7 @@ interface SessionParts {
   readonly edits: EditList;
   readonly tokens?: readonly number[];
   readonly generated?: ReadonlySet<number>;
+  readonly chosen?: number;
 }
 
 /** One growing sequence whose keys and values stay cached between calls. Calls run one after another. */
@@ -65,7 +66,7 @@ export class Session {
     model: SessionModel,
     scheduler: Scheduler,
     sequence: Sequence,
-    { contextLength, edits, tokens = [], generated = new Set() }: SessionParts,
+    { contextLength, edits, tokens = [], generated = new Set(), chosen }: SessionParts,
   ) {
     this.#model = model;
     this.#scheduler = scheduler;
@@ -74,6 +75,7 @@ export class Session {
     this.#edits = edits;
     this.#tokens = [...tokens];
     this.#generated = new Set(generated);
+    this.#chosen = chosen;
   }
 
   /** All tokens that have been run, in order. */
@@ -136,6 +138,7 @@ export class Session {
           edits: this.#edits,
           tokens: this.#tokens,
           generated: this.#generated,
+          chosen: this.#chosen,
         };
         return new Session(this.#model, this.#scheduler, this.#sequence.fork(), parts);
       }),
@@ -182,12 +185,15 @@ export class Session {
     const { edits, slots } = await this.#edits.growing();
     const request = { logits, reads: this.#model.resolveReads(read), edits: slots, keepsState: true };
     if (this.#sequence.length + tokens.length > this.contextLength) throw this.#fullError(tokens.length);
-    if (tokens[0] === this.#chosen) this.#generated.add(this.#tokens.length);
-    this.#chosen = undefined;
-    const isGenerated = (position: number): boolean => this.#generated.has(position);
+    const first = this.#tokens.length;
+    const isChosen = tokens[0] === this.#chosen;
+    const isGenerated = (position: number): boolean =>
+      this.#generated.has(position) || (isChosen && position === first);
     const append = { sequence: this.#sequence, tokens, edits, isGenerated };
     const run = await this.#scheduler.step([append], request, signal);
     for (const token of tokens) this.#tokens.push(token);
+    if (isChosen) this.#generated.add(first);
+    this.#chosen = undefined;
     for (const { edit, nRows } of run.edited) this.#nEdited.set(edit, (this.#nEdited.get(edit) ?? 0) + nRows);
     return run;
   }
