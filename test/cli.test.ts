@@ -274,7 +274,7 @@ describe("golgi --help", () => {
   });
 });
 
-describe.concurrent("what golgi refuses", () => {
+describe("what golgi refuses", () => {
   it.each([
     ["an unknown command", ["trac"], "unknown command 'trac'\n(Did you mean trace?)\n(golgi --help"],
     [
@@ -282,7 +282,6 @@ describe.concurrent("what golgi refuses", () => {
       ["run", "x", "--sed", "1"],
       "unknown option '--sed'\n(Did you mean --seed?)\n(golgi run --help",
     ],
-    ["no prompt", ["run"], "missing required argument 'prompt'"],
     ["a prompt without quotes", ["run", "Once", "upon"], "too many arguments for 'run'. Expected 1 argument but got 2"],
     ["no tokens at all", ["run", "x", "-n", "0"], "'0' is invalid. It must be at least 1."],
     ["half a token", ["run", "x", "-n", "1.5"], "'1.5' is invalid. It must be a whole number."],
@@ -292,14 +291,20 @@ describe.concurrent("what golgi refuses", () => {
     ["two models", ["info", "a", "-m", "b"], "name one model, either as the argument or with --model"],
     ["two kinds of output", ["info", "--tape", "--json"], "'--tape' cannot be used with option '--json'"],
   ])("exits with 2 at %s", async (_, args, message) => {
-    const { code, stdout, stderr } = await golgi(args);
+    const { code, stdout, stderr } = await golgiHere(args);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(/^golgi: /);
     expect(stderr).toContain(message);
   });
 
+  it("exits with 2 where there is no prompt, and none on stdin", async () => {
+    const { code, stdout, stderr } = await golgi(["run"]);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain("golgi: missing required argument 'prompt'");
+  });
+
   it("exits with 2 where no command is given, and shows the commands", async () => {
-    const { code, stdout, stderr } = await golgi([]);
+    const { code, stdout, stderr } = await golgiHere([]);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(/^Usage: golgi .*Commands:.*Examples:/s);
   });
@@ -331,14 +336,14 @@ describe.concurrent("what golgi refuses", () => {
     ],
     ["a backend that it does not have", () => ["run", "x", "--backend", "gpu"], "gpu: .*only .*reference"],
   ])("exits with 1 and one line at %s", async (_, args, message) => {
-    const { code, stdout, stderr } = await golgi(args());
+    const { code, stdout, stderr } = await golgiHere(args());
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(new RegExp(`^golgi: .*${message}.*\\n$`));
   });
 
   it("is passed over where --ignore names it", async () => {
     const path = config("ignored", { ...LLAMA, quirk: 1, whim: 2 });
-    const { code, stdout } = await golgi(["info", "--ignore", "quirk", "--ignore", "whim", path]);
+    const { code, stdout } = await golgiHere(["info", "--ignore", "quirk", "--ignore", "whim", path]);
     expect(code).toBe(0);
     expect(stdout).toContain("quirk, whim: left out on request");
   });
@@ -346,7 +351,7 @@ describe.concurrent("what golgi refuses", () => {
   it.each([[["--debug", "info", "/no"]], [["info", "/no", "--debug"]]])(
     "comes with its origin under %j",
     async (args) => {
-      const { code, stderr } = await golgi(args);
+      const { code, stderr } = await golgiHere(args);
       expect(code).toBe(1);
       expect(stderr).toMatch(/^golgi: \/no: .*\n.*CheckpointError.*\n +at /);
     },
