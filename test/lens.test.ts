@@ -1,7 +1,10 @@
 /** The logit lens and tuned lenses against the model's own logits, and against plain loops over weights. */
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { encodeSafetensors } from "../src/checkpoint/write-safetensors.ts";
 import { RequestError } from "../src/errors.ts";
 import { openModel, reference } from "../src/index.ts";
 import type { Model } from "../src/run/model.ts";
@@ -121,6 +124,17 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
     expect(unchanged.isTuned).toBe(true);
     const tuned = translators((i) => Math.sin(i) / 8);
     const { streams } = await lens(model, tokens, { ...options, tuned });
+    const folder = mkdtempSync(join(tmpdir(), "golgi-lens-"));
+    const file = join(folder, "lens.safetensors");
+    const tensors = Object.entries(tuned).map(([name, { shape, data }]) => ({
+      name,
+      shape,
+      data: data as Float32Array,
+    }));
+    writeFileSync(file, encodeSafetensors(tensors));
+    expect((await lens(model, tokens, { ...options, tuned: file })).streams).toEqual(streams);
+    await expect(lens(model, tokens, { ...options, tuned: `${file}.not` })).rejects.toThrow("lens.safetensors.not: ");
+    rmSync(folder, { recursive: true });
     for (const [height, { point, positions }] of streams.entries()) {
       const resid = Array.from(run.get(point).row(2).data);
       const [weight, bias] = [tuned[`${height}.weight`], tuned[`${height}.bias`]];

@@ -32,6 +32,7 @@ import {
   type RunOptions,
 } from "./options.ts";
 import { progressOf } from "./progress.ts";
+import { readTensors } from "./read-tensors.ts";
 import { record } from "./record.ts";
 import type { RecordOptions } from "./record-options.ts";
 import type { Recording } from "./recording.ts";
@@ -226,6 +227,11 @@ export class Model {
     const progress = progressOf(host, lists.length * (positions?.length ?? 1), onProgress);
     const request = { logits, reads: this.resolveReads(read), signal };
     yield* sweep(tokens, lists, positions, request, progress, runtimes.get("f32"));
+  }
+
+  /** All tensors of a safetensors file that a view needs beside the model, such as a tuned lens, in float32. */
+  readTensors(file: string): Promise<Readonly<Record<string, Tensor>>> {
+    return readTensors(this.#parts.host, file);
   }
 
   /** Runs texts and keeps values of points, or what they are reduced to, in memory or in a file. */

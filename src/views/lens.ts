@@ -34,7 +34,8 @@ export interface LensOptions extends ViewOptions {
   readonly mid?: boolean;
   /** A token whose logit and rank to tell everywhere. For its rank whole rows of logits leave the backend. */
   readonly target?: TokenSpec;
-  readonly tuned?: TunedLens;
+  /** Translators to read the stream through: their tensors, or a safetensors file of them. */
+  readonly tuned?: TunedLens | string;
 }
 
 export interface LensPrediction extends ShownToken {
@@ -88,11 +89,12 @@ export interface Lens {
  * stream after the last layer gives the model's own logits, before edits of the final norm and of the logits themselves.
  */
 export async function lens(model: Model, text: Prompt, options: LensOptions = {}): Promise<Report<Lens>> {
-  const { positions = "all", k = 5, layers, mid = false, target: asked, tuned, ...runOptions } = options;
+  const { positions = "all", k = 5, layers, mid = false, target: asked, tuned: given, ...runOptions } = options;
   checkOptions("lens", options, [...LENS_OPTIONS, ...VIEW_OPTIONS]);
   checkInteger("lens: k", k, 1);
   const { nLayers, vocabSize } = model.config;
   const heights = heightsOf(chosen("lens: layers", layers, nLayers), layers === undefined, mid);
+  const tuned = typeof given === "string" ? await model.readTensors(given) : given;
   if (tuned !== undefined) checkTuned(model, tuned, mid);
   const target = asked === undefined ? undefined : showToken(model, tokenId("lens: target", model, asked));
   const ids = model.encode(text);
