@@ -62,6 +62,19 @@ describe.each(FAMILIES)("edits of %s", (name) => {
     }
   });
 
+  it("give on every backend what they give on the reference", async () => {
+    const reference = await open(fixture(`goldens/${name}`), { backend: "reference" });
+    for (const at of writable.filter((point) => !point.startsWith("blocks.0."))) {
+      const edits: EditObject[] = [
+        { at, positions: [2, 6], scale: 0.7 },
+        { at, positions: 7, add: 0.1 },
+      ];
+      const [found, expected] = [await model.run(tokens, { edits }), await reference.run(tokens, { edits })];
+      expect(deviation(found.logits, expected.logits), at).toBeLessThanOrEqual(TOLERANCE.official);
+    }
+    await reference.close();
+  });
+
   it("put in at every point at once what another text gave there, give that text's logits to the last bit", async () => {
     const other = tokens.map((token) => (token * 7 + 3) % model.config.vocabSize);
     const edits = writable.map((at): EditObject => ({ at, patch: plain }));
