@@ -5,6 +5,7 @@ import { strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
 import { lensView } from "./lens-view.ts";
 import { type FiringNeuron, firingNeurons, promotedTokens } from "./neurons.ts";
+import { type ShownToken, showToken } from "./tokens.ts";
 import { continuation, type Trace, type TraceLayer, type TraceOptions, type TracePrediction } from "./trace.ts";
 import { together } from "./view.ts";
 
@@ -47,7 +48,6 @@ const MAX_PROMOTING_LOGITS = 2 ** 23;
 /** Generates from a prompt, then runs the whole text once more and looks into every layer at every position. */
 export async function traceText(model: Model, prompt: string, options: TextTraceOptions = {}): Promise<TextTrace> {
   const { nPredictions = 3, nNeurons = 3, nEdges = 3, maxTextTokens, ...rest } = options;
-  const { tokenizer } = model;
   const { nLayers, dFf, vocabSize } = model.config;
   const { text, tokens, nPromptTokens, position } = await continuation(model, prompt, rest);
   if (maxTextTokens !== undefined && tokens.length > maxTextTokens) {
@@ -58,7 +58,7 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
       remedy: "Give a shorter prompt, or generate fewer tokens.",
     });
   }
-  const show = (token: number) => ({ token, text: tokenizer.text(token) });
+  const show = (token: number): ShownToken => showToken(model, token);
 
   const layers = Array.from({ length: nLayers }, (_, layer) => layer);
   const block = (name: string): string[] => layers.map((layer) => `blocks.${layer}.${name}`);
@@ -109,8 +109,8 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
     edges: views.edges.present(run).map((edges) =>
       edges.map((edge) => ({
         ...edge,
-        fromText: tokenizer.text(tokens[edge.from]),
-        toText: tokenizer.text(tokens[edge.to]),
+        fromText: show(tokens[edge.from]).text,
+        toText: show(tokens[edge.to]).text,
       })),
     ),
     patterns: patterns.map((name) => run.get(name)),

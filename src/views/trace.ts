@@ -6,6 +6,7 @@ import { type AttentionEdge, strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
 import { lensView } from "./lens-view.ts";
 import { firingNeurons, promotedTokens } from "./neurons.ts";
+import { type ShownToken, showToken } from "./tokens.ts";
 import { together } from "./view.ts";
 
 export interface TraceOptions
@@ -61,10 +62,9 @@ export interface Trace {
 /** Generates from a prompt, then runs the whole text once more and looks into every layer. */
 export async function trace(model: Model, prompt: string, options: TraceOptions = {}): Promise<Trace> {
   const { nPredictions = 3, nNeurons = 3, nEdges = 3, ...rest } = options;
-  const { tokenizer } = model;
   const { nLayers, dFf, vocabSize } = model.config;
   const { text, tokens, nPromptTokens, position } = await continuation(model, prompt, rest);
-  const show = (token: number): TraceToken => ({ token, text: tokenizer.text(token) });
+  const show = (token: number): ShownToken => showToken(model, token);
 
   const layers = Array.from({ length: nLayers }, (_, layer) => layer);
   const block = (name: string): string[] => layers.map((layer) => `blocks.${layer}.${name}`);
@@ -110,8 +110,8 @@ export async function trace(model: Model, prompt: string, options: TraceOptions 
       })),
       edges: edges[layer].map((edge) => ({
         ...edge,
-        fromText: tokenizer.text(tokens[edge.from]),
-        toText: tokenizer.text(tokens[edge.to]),
+        fromText: show(tokens[edge.from]).text,
+        toText: show(tokens[edge.to]).text,
       })),
     })),
   };
