@@ -15,13 +15,13 @@ import { isReference, open } from "./support/open.ts";
 import {
   ATTRIBUTION_CASES,
   beforeNorm,
+  openCase,
   openIntegerModel,
   plainComponents,
-  tokensOf,
   unembedRow,
 } from "./support/plain-attribution.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
-import { dot, range, readWeights, sum, type Weights } from "./support/view-cases.ts";
+import { dot, range, sum, type Weights } from "./support/view-cases.ts";
 
 const valuesOf = (components: readonly Component[]): Map<string, number> =>
   new Map(components.map(({ label, value }) => [label, value]));
@@ -52,10 +52,7 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   let run: Run;
   let weights: Weights;
   beforeAll(async () => {
-    model = await open(path);
-    tokens = await tokensOf(path, model);
-    run = await model.run(tokens, { read: ["**"] });
-    weights = await readWeights(path, model);
+    ({ model, tokens, run, weights } = await openCase(path));
   });
   afterAll(() => model.close());
 

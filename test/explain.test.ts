@@ -14,11 +14,11 @@ import { isReference, open } from "./support/open.ts";
 import {
   ATTRIBUTION_CASES,
   beforeNorm,
+  openCase,
   openIntegerModel,
   plainComponents,
-  tokensOf,
 } from "./support/plain-attribution.ts";
-import { dot, length, range, readout, readWeights, sum, type Weights } from "./support/view-cases.ts";
+import { dot, length, range, readout, sum, type Weights } from "./support/view-cases.ts";
 
 const partOf = ({ value }: { readonly value: number }): number => value;
 
@@ -40,10 +40,7 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   let run: Run;
   let weights: Weights;
   beforeAll(async () => {
-    model = await open(path);
-    tokens = await tokensOf(path, model);
-    run = await model.run(tokens, { read: ["**"] });
-    weights = await readWeights(path, model);
+    ({ model, tokens, run, weights } = await openCase(path));
   });
   afterAll(() => model.close());
 

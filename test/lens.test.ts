@@ -14,8 +14,8 @@ import { type LensStream, lens } from "../src/views/lens.ts";
 import { MemoryFolder, utf8 } from "./checkpoint-files.ts";
 import { stories260K } from "./support/fixtures.ts";
 import { isReference, open } from "./support/open.ts";
-import { ATTRIBUTION_CASES, tokensOf } from "./support/plain-attribution.ts";
-import { centred, dot, range, readout, readWeights, sum, type Weights } from "./support/view-cases.ts";
+import { ATTRIBUTION_CASES, openCase } from "./support/plain-attribution.ts";
+import { centred, dot, range, readout, sum, type Weights } from "./support/view-cases.ts";
 
 const host = { nowMs: () => performance.now(), pause: () => new Promise<void>((resolve) => setImmediate(resolve)) };
 
@@ -39,10 +39,7 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   let run: Run;
   let weights: Weights;
   beforeAll(async () => {
-    model = await open(path);
-    tokens = await tokensOf(path, model);
-    run = await model.run(tokens, { read: ["**"] });
-    weights = await readWeights(path, model);
+    ({ model, tokens, run, weights } = await openCase(path));
   });
   afterAll(() => model.close());
 

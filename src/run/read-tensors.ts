@@ -2,10 +2,9 @@ import { tensorPath } from "../checkpoint/checkpoint.ts";
 import { openSafetensorsFile } from "../checkpoint/safetensors.ts";
 import { CheckpointError } from "../errors.ts";
 import type { Host } from "../host.ts";
-import { COMPUTE_DTYPES, type ComputeDtype, type Dtype, decodeFloats, isComputeDtype } from "../tensor/dtype.ts";
 import { formatBytes, numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { openNamedFile } from "./read-vector.ts";
+import { decodeTensor, openNamedFile } from "./read-vector.ts";
 
 /** Most that is read into memory at once. */
 const MAX_BYTES = 2 ** 31;
@@ -22,14 +21,8 @@ export async function readTensors(host: Host, file: string): Promise<Readonly<Re
     }
     const tensors: Record<string, Tensor<Float32Array>> = {};
     for (const tensor of stored) {
-      const { name, dtype, shape } = tensor;
-      if (!isComputeDtype(dtype as Dtype)) {
-        const expected = `its type must be ${COMPUTE_DTYPES.join(", ")}`;
-        throw new CheckpointError("checkpoint.dtype", { path: tensorPath(file, name), expected, got: dtype });
-      }
-      const values = new Float32Array(numel(shape));
-      decodeFloats(dtype as ComputeDtype, await checkpoint.read(tensor), values, 0);
-      tensors[name] = new Tensor(shape, values);
+      const values = decodeTensor(tensor, await checkpoint.read(tensor), tensorPath(file, tensor.name));
+      tensors[tensor.name] = new Tensor(tensor.shape, values);
     }
     return tensors;
   } finally {

@@ -22,7 +22,7 @@ export async function readVector(host: Host, { file, tensor: name }: VectorRef):
   const checkpoint = await openSafetensorsFile(await openNamedFile(host, file));
   try {
     const tensor = findVector(checkpoint, name);
-    return decodeVector(tensor, await checkpoint.read(tensor), tensorPath(file, name));
+    return decodeTensor(tensor, await checkpoint.read(tensor), tensorPath(file, name));
   } finally {
     await checkpoint.close();
   }
@@ -53,12 +53,17 @@ function describe({ name, shape }: StoredTensor): string {
   return `${name} ${formatShape(shape)}`;
 }
 
-function decodeVector({ dtype, shape }: StoredTensor, bytes: Uint8Array<ArrayBuffer>, path: string): Float32Array {
+/** A stored tensor's numbers, of any type of real numbers that has at least 16 bits. */
+export function decodeTensor(
+  { dtype, shape }: StoredTensor,
+  bytes: Uint8Array<ArrayBuffer>,
+  path: string,
+): Float32Array {
   if (dtype === "f64") return Float32Array.from(new Float64Array(new Uint8Array(bytes).buffer));
   if (!isComputeFormat(dtype)) {
     throw new CheckpointError("checkpoint.dtype", {
       path,
-      expected: `a vector's type must be ${[...COMPUTE_DTYPES, "f64"].join(", ")}`,
+      expected: `the type must be ${[...COMPUTE_DTYPES, "f64"].join(", ")}`,
       got: dtype,
       remedy: "Save it as one of these.",
     });

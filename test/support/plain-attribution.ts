@@ -8,7 +8,8 @@ import type { Model } from "../../src/run/model.ts";
 import type { Run } from "../../src/run/result.ts";
 import { MemoryFolder, utf8 } from "../checkpoint-files.ts";
 import { fixture, goldenNames, readExpected } from "./fixtures.ts";
-import { centred, dot, range, type Weights } from "./view-cases.ts";
+import { open } from "./open.ts";
+import { centred, dot, range, readWeights, type Weights } from "./view-cases.ts";
 
 const supported = ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes);
 
@@ -32,6 +33,13 @@ export const ATTRIBUTION_CASES: readonly [name: string, path: string][] = [
 export async function tokensOf(path: string, model: Model): Promise<number[]> {
   if (!path.endsWith(".gguf")) return Array.from((await readExpected(path))("tokens").data).slice(0, 12);
   return range(9).map((i) => (i * i + 3) % model.config.vocabSize);
+}
+
+/** A case, open, with all that a run of its tokens reads and all its weights in float64. */
+export async function openCase(path: string) {
+  const model = await open(path);
+  const tokens = await tokensOf(path, model);
+  return { model, tokens, run: await model.run(tokens, { read: ["**"] }), weights: await readWeights(path, model) };
 }
 
 /** What a direction at a norm's output is at its input, times the divisor. */
