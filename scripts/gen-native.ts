@@ -105,7 +105,7 @@ const INPUT_READERS = { float: "floats", int: "ints", rows: "rows", cache: "cach
 
 function attrField(name: string, kind: AttrKind): string {
   if (typeof kind !== "string") return `${enumName(name)} ${snake(name)};`;
-  return `${attrType(kind)} ${snake(name)};${kind === "size?" ? "  ///< 0 where absent" : ""}`;
+  return `${attrType(kind)} ${snake(name)};${kind.endsWith("?") ? "  ///< 0 where absent" : ""}`;
 }
 
 function attrType(kind: AttrKind): string {

@@ -21,7 +21,7 @@ function meanTape(window?: number): Tape {
     const zeros = selectRows(constant("zeros", new Float64Array(MAX_NUMBER), [MAX_NUMBER, 1, 1]), numbersOfRows);
     const cache = kvAppend(cacheLeaf("cache", [1, 1, 1]), zeros, values, rows);
     keepState("cache", cache);
-    return { mean: attention(zeros, cache, rows, { scale: 1, window }) };
+    return { mean: attention(zeros, cache, rows, undefined, { scale: 1, window }) };
   });
 }
 
@@ -181,7 +181,7 @@ describe.each(CANDIDATES)("an engine of $backend.name in $precision", ({ backend
     const tape = buildTape("early", () => {
       const cache = cacheLeaf("cache", [1, 1, 1]);
       const q = selectRows(constant("q", Float64Array.of(1), [1, 1, 1]), input("numbersOfRows", "int", ["T"]));
-      return { z: attention(q, cache, input("rows", "rows"), { scale: 1 }) };
+      return { z: attention(q, cache, input("rows", "rows"), undefined, { scale: 1 }) };
     });
     expect(() => engine.compile(tape)).toThrow(/cache is appended to once, and only its appended form is read/);
     await engine.close();

@@ -32,7 +32,7 @@ function twoLayers(): Tape {
         const q = point("q", ops.splitHeads(normed, { nHeads: 2, headDim: 1 }));
         const cache = ops.kvAppend(cacheLeaf(`cache.${layer}`, [2, 1, 1]), q, q, rows);
         keepState(`cache.${layer}`, cache);
-        return point("z", ops.attention(q, cache, rows, { scale: 0.5, window: layer === 0 ? undefined : 4 }));
+        return point("z", ops.attention(q, cache, rows, undefined, { scale: 0.5, window: layer === 0 ? undefined : 4 }));
       }),
     );
     scope("unused", () => point("norm", ops.norm(x)));
@@ -98,14 +98,14 @@ describe("verify", () => {
   });
 
   it.each<[string, (before: Value, kv: Value) => Value[]]>([
-    ["read without being appended to", (before, kv) => [ops.attention(kv, before, rows, { scale: 1 })]],
+    ["read without being appended to", (before, kv) => [ops.attention(kv, before, rows, undefined, { scale: 1 })]],
     [
       "read as it was before the append",
-      (before, kv) => [ops.kvAppend(before, kv, kv, rows), ops.attention(kv, before, rows, { scale: 1 })],
+      (before, kv) => [ops.kvAppend(before, kv, kv, rows), ops.attention(kv, before, rows, undefined, { scale: 1 })],
     ],
     [
       "read as it was, before it is appended to",
-      (before, kv) => [ops.attention(kv, before, rows, { scale: 1 }), ops.kvAppend(before, kv, kv, rows)],
+      (before, kv) => [ops.attention(kv, before, rows, undefined, { scale: 1 }), ops.kvAppend(before, kv, kv, rows)],
     ],
     [
       "appended to twice, side by side",

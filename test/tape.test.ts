@@ -148,7 +148,7 @@ describe("building a tape", () => {
     ],
     [
       "query heads that do not share key heads evenly",
-      () => ops.attention(value(["T", 3, 2]), cacheAfter(), rows, { scale: 1 }),
+      () => ops.attention(value(["T", 3, 2]), cacheAfter(), rows, undefined, { scale: 1 }),
       "attention: the query heads must be a multiple of the key-value heads; got q [T, 3, 2], cache [2, 2, 2], rows []",
     ],
     [

@@ -6,12 +6,12 @@
 
 namespace golgi {
 
-constexpr int32_t n_opcodes = 40;
+constexpr int32_t n_opcodes = 58;
 
 /// The activation function of each neuron (SiLU: arXiv:1702.03118; GELU: arXiv:1606.08415).
 /// x[...] -> [...]
 struct ActivateArgs {
-  enum class Fn { silu, gelu, gelu_tanh, relu };
+  enum class Fn { silu, gelu, gelu_tanh, relu, sigmoid };
   const float* x;
   float* out;
   int64_t n_rest;
@@ -47,12 +47,13 @@ struct AddArgs {
   }
 };
 
-/// Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245) and a sliding window (arXiv:2310.06825).
-/// q[T, H, D], cache:cache[K, D, E], rows:rows -> [T, H, E]
+/// Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245), a sliding window (arXiv:2310.06825), capped scores (arXiv:2408.00118) and sinks (arXiv:2508.10925).
+/// q[T, H, D], cache:cache[K, D, E], rows:rows, sinks?[H] -> [T, H, E]
 struct AttentionArgs {
   const float* q;
   const Cache* cache;
   const Rows* rows;
+  const float* sinks;  ///< null where absent
   float* out;
   float* scores;  ///< null unless somebody reads it
   float* pattern;  ///< null unless somebody reads it
@@ -63,23 +64,26 @@ struct AttentionArgs {
   int64_t n_E;
   double scale;
   int64_t window;  ///< 0 where absent
+  double softcap;  ///< 0 where absent
 
-  static constexpr int32_t n_words = 22;
+  static constexpr int32_t n_words = 25;
 
   AttentionArgs(const int32_t* words, const Frame& f) {
     q = f.floats(words[2]);
     cache = f.cache(words[3]);
     rows = f.rows(words[4]);
-    out = f.floats_out(words[5]);
-    scores = f.floats_out(words[6]);
-    pattern = f.floats_out(words[7]);
-    n_T = f.size(words[8], words[9]);
-    n_H = f.size(words[10], words[11]);
-    n_D = f.size(words[12], words[13]);
-    n_K = f.size(words[14], words[15]);
-    n_E = f.size(words[16], words[17]);
-    scale = static_cast<double>(f.number(words + 18));
-    window = static_cast<int64_t>(f.number(words + 20));
+    sinks = f.floats(words[5]);
+    out = f.floats_out(words[6]);
+    scores = f.floats_out(words[7]);
+    pattern = f.floats_out(words[8]);
+    n_T = f.size(words[9], words[10]);
+    n_H = f.size(words[11], words[12]);
+    n_D = f.size(words[13], words[14]);
+    n_K = f.size(words[15], words[16]);
+    n_E = f.size(words[17], words[18]);
+    scale = static_cast<double>(f.number(words + 19));
+    window = static_cast<int64_t>(f.number(words + 21));
+    softcap = static_cast<double>(f.number(words + 23));
   }
 };
 
@@ -115,7 +119,7 @@ struct AttentionMixArgs {
   }
 };
 
-/// scale · q · k for each head, row and key visible to the row. Query head h reads key head ⌊h / (H/K)⌋.
+/// scale · q · k for each head, row and key visible to the row, within ±softcap where there is one. Query head h reads key head ⌊h / (H/K)⌋.
 /// q[T, H, D], cache:cache[K, D, E], rows:rows -> [H, P]
 struct AttentionScoresArgs {
   const float* q;
@@ -130,8 +134,9 @@ struct AttentionScoresArgs {
   int64_t n_P;
   double scale;
   int64_t window;  ///< 0 where absent
+  double softcap;  ///< 0 where absent
 
-  static constexpr int32_t n_words = 22;
+  static constexpr int32_t n_words = 24;
 
   AttentionScoresArgs(const int32_t* words, const Frame& f) {
     q = f.floats(words[2]);
@@ -146,28 +151,31 @@ struct AttentionScoresArgs {
     n_P = f.size(words[16], words[17]);
     scale = static_cast<double>(f.number(words + 18));
     window = static_cast<int64_t>(f.number(words + 20));
+    softcap = static_cast<double>(f.number(words + 22));
   }
 };
 
-/// Softmax over the keys visible to each row, so that the weights of a row add up to 1.
-/// scores[H, P], rows:rows -> [H, P]
+/// Softmax over the keys visible to each row, so that the weights of a row add up to 1. Where a head has a sink, a score of no key, they add up to 1 minus the sink's share (gpt-oss, arXiv:2508.10925).
+/// scores[H, P], rows:rows, sinks?[H] -> [H, P]
 struct AttentionSoftmaxArgs {
   const float* scores;
   const Rows* rows;
+  const float* sinks;  ///< null where absent
   float* out;
   int64_t n_H;
   int64_t n_P;
   int64_t window;  ///< 0 where absent
 
-  static constexpr int32_t n_words = 11;
+  static constexpr int32_t n_words = 12;
 
   AttentionSoftmaxArgs(const int32_t* words, const Frame& f) {
     scores = f.floats(words[2]);
     rows = f.rows(words[3]);
-    out = f.floats_out(words[4]);
-    n_H = f.size(words[5], words[6]);
-    n_P = f.size(words[7], words[8]);
-    window = static_cast<int64_t>(f.number(words + 9));
+    sinks = f.floats(words[4]);
+    out = f.floats_out(words[5]);
+    n_H = f.size(words[6], words[7]);
+    n_P = f.size(words[8], words[9]);
+    window = static_cast<int64_t>(f.number(words + 10));
   }
 };
 
@@ -605,8 +613,9 @@ struct RopeArgs {
   int64_t n_r;
   Pairing pairing;
   double magnitude;
+  int64_t offset;  ///< 0 where absent
 
-  static constexpr int32_t n_words = 20;
+  static constexpr int32_t n_words = 22;
 
   RopeArgs(const int32_t* words, const Frame& f) {
     x = f.floats(words[2]);
@@ -620,6 +629,7 @@ struct RopeArgs {
     n_r = f.size(words[14], words[15]);
     pairing = static_cast<Pairing>(f.number(words + 16));
     magnitude = static_cast<double>(f.number(words + 18));
+    offset = static_cast<int64_t>(f.number(words + 20));
   }
 };
 
@@ -645,7 +655,7 @@ struct RotaryAnglesArgs {
   }
 };
 
-/// Rotates each of the first r pairs of dimensions by its angle: (a, b) -> (a·cos − b·sin, b·cos + a·sin); dimensions beyond 2r pass.
+/// Rotates each of the first r pairs of dimensions from `offset` on by its angle: (a, b) -> (a·cos − b·sin, b·cos + a·sin); other dimensions pass.
 /// x[T, H, D], angles[T, r] -> [T, H, D]
 struct RotateArgs {
   enum class Pairing { half, adjacent };
@@ -658,8 +668,9 @@ struct RotateArgs {
   int64_t n_r;
   Pairing pairing;
   double magnitude;
+  int64_t offset;  ///< 0 where absent
 
-  static constexpr int32_t n_words = 17;
+  static constexpr int32_t n_words = 19;
 
   RotateArgs(const int32_t* words, const Frame& f) {
     x = f.floats(words[2]);
@@ -671,6 +682,7 @@ struct RotateArgs {
     n_r = f.size(words[11], words[12]);
     pairing = static_cast<Pairing>(f.number(words + 13));
     magnitude = static_cast<double>(f.number(words + 15));
+    offset = static_cast<int64_t>(f.number(words + 17));
   }
 };
 
@@ -925,34 +937,34 @@ struct TopRowsArgs {
   X(4, attention_scores, AttentionScoresArgs) \
   X(5, attention_softmax, AttentionSoftmaxArgs) \
   X(6, center, CenterArgs) \
-  X(7, column_norms, ColumnNormsArgs) \
-  X(8, divide, DivideArgs) \
-  X(9, edit, EditArgs) \
-  X(10, edit_pairs, EditPairsArgs) \
-  X(11, glu, GluArgs) \
-  X(12, kv_append, KvAppendArgs) \
-  X(13, layer_norm, LayerNormArgs) \
-  X(14, matmul, MatmulArgs) \
-  X(15, matmul_per_head, MatmulPerHeadArgs) \
-  X(16, matmul_transposed, MatmulTransposedArgs) \
-  X(17, mean_rows, MeanRowsArgs) \
-  X(19, mul, MulArgs) \
-  X(20, norm, NormArgs) \
-  X(21, patch_pairs, PatchPairsArgs) \
-  X(22, positions, PositionsArgs) \
-  X(23, rms, RmsArgs) \
-  X(24, rms_norm, RmsNormArgs) \
-  X(25, rope, RopeArgs) \
-  X(26, rotary_angles, RotaryAnglesArgs) \
-  X(27, rotate, RotateArgs) \
-  X(28, row_norms, RowNormsArgs) \
-  X(29, select_columns, SelectColumnsArgs) \
-  X(30, select_heads, SelectHeadsArgs) \
-  X(31, select_pairs, SelectPairsArgs) \
-  X(32, select_rows, SelectRowsArgs) \
-  X(33, softmax, SoftmaxArgs) \
-  X(35, sum, SumArgs) \
-  X(36, to_cache, ToCacheArgs) \
-  X(37, top_k, TopKArgs) \
-  X(38, top_keys, TopKeysArgs) \
-  X(39, top_rows, TopRowsArgs)
+  X(9, column_norms, ColumnNormsArgs) \
+  X(10, divide, DivideArgs) \
+  X(11, edit, EditArgs) \
+  X(13, edit_pairs, EditPairsArgs) \
+  X(14, glu, GluArgs) \
+  X(16, kv_append, KvAppendArgs) \
+  X(20, layer_norm, LayerNormArgs) \
+  X(22, matmul, MatmulArgs) \
+  X(24, matmul_per_head, MatmulPerHeadArgs) \
+  X(25, matmul_transposed, MatmulTransposedArgs) \
+  X(26, mean_rows, MeanRowsArgs) \
+  X(29, mul, MulArgs) \
+  X(31, norm, NormArgs) \
+  X(33, patch_pairs, PatchPairsArgs) \
+  X(34, positions, PositionsArgs) \
+  X(35, rms, RmsArgs) \
+  X(36, rms_norm, RmsNormArgs) \
+  X(37, rope, RopeArgs) \
+  X(38, rotary_angles, RotaryAnglesArgs) \
+  X(39, rotate, RotateArgs) \
+  X(40, row_norms, RowNormsArgs) \
+  X(42, select_columns, SelectColumnsArgs) \
+  X(43, select_heads, SelectHeadsArgs) \
+  X(44, select_pairs, SelectPairsArgs) \
+  X(45, select_rows, SelectRowsArgs) \
+  X(47, softmax, SoftmaxArgs) \
+  X(49, sum, SumArgs) \
+  X(52, to_cache, ToCacheArgs) \
+  X(53, top_k, TopKArgs) \
+  X(54, top_keys, TopKeysArgs) \
+  X(56, top_rows, TopRowsArgs)

@@ -102,7 +102,12 @@ function attentionCase(sizes: Sizes, type: KvType): NativeCase {
     buildTape("attend", () => {
       const { H, D, window } = sizes;
       const cache = append(nRows);
-      return { out: attention(given(nRows, H, D), cache, input("rows", "rows"), { scale: 1 / Math.sqrt(D), window }) };
+      return {
+        out: attention(given(nRows, H, D), cache, input("rows", "rows"), undefined, {
+          scale: 1 / Math.sqrt(D),
+          window,
+        }),
+      };
     });
   const steps = [...(earlier.length === 0 ? [] : [step(earlier, fill)]), step(sequences, attend)];
   return { name: `attention ${JSON.stringify(sizes)} ${type}`, weights, steps, storage: PLAIN };

@@ -35,6 +35,8 @@ interface Definition<C extends ModelConfig, W extends WeightTree, B> {
   /** How GGUF files say the same; undefined where no GGUF file holds this family. */
   readonly gguf?: GgufConfig;
   weights(c: C, has: HasWeight): W;
+  /** What the cache of a layer holds of each token: heads, and the sizes of a key and of a value; as in ModelConfig where undefined. */
+  cacheShape?(c: C): readonly [nHeads: number, kDim: number, vDim: number];
   /** Tokens to the residual stream after the last block. [T, dModel] */
   forward(c: C, w: B, step: Step): Value;
   /** Any residual stream to logits: the final norm and the unembedding, of the wanted rows only. [R, vocabSize] */
@@ -116,9 +118,8 @@ export class ModelTape {
 
   #build(kv: KvType): Record<string, Value> {
     const { nLayers, nKvHeads, headDim } = this.#config;
-    const caches = Array.from({ length: nLayers }, (_, i) =>
-      cacheLeaf(`cache.${i}`, [nKvHeads, headDim, headDim], { type: kv }),
-    );
+    const shape = this.#architecture.cacheShape?.(this.#config) ?? [nKvHeads, headDim, headDim];
+    const caches = Array.from({ length: nLayers }, (_, i) => cacheLeaf(`cache.${i}`, shape, { type: kv }));
     const step: Step = {
       tokens: input("tokens", "int", ["T"]),
       rows: input("rows", "rows"),

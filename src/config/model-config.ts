@@ -1,5 +1,17 @@
 import type { RopeConfig } from "./rope.ts";
 
+/** Layers whose MLP is many experts, of which each token goes to a few. */
+export interface SparseConfig {
+  readonly nExperts: number;
+  readonly nExpertsPerToken: number;
+  /** Neurons of one expert. */
+  readonly dExpert: number;
+  /** Neurons of the expert that every token goes to; 0 where there is none. */
+  readonly dShared: number;
+  /** Which layers are sparse; the others have a dense MLP. */
+  readonly layers: readonly boolean[];
+}
+
 /** The sizes that every decoder-only model has; families add their own fields. */
 export interface ModelConfig {
   readonly vocabSize: number;
@@ -8,11 +20,13 @@ export interface ModelConfig {
   readonly nHeads: number;
   readonly nKvHeads: number;
   readonly headDim: number;
-  /** Neurons of one MLP. */
+  /** Neurons of one dense MLP. */
   readonly dFf: number;
   /** Positions that the model was made for. */
   readonly contextLength: number;
   readonly normEps: number;
+  /** Undefined where all MLPs are dense. */
+  readonly sparse?: SparseConfig;
   /** Undefined where positions are not rotary. */
   readonly rope?: RopeConfig;
 }

@@ -14,6 +14,8 @@ export interface AttentionWeights {
   readonly bK?: Value;
   readonly bV?: Value;
   readonly bO?: Value;
+  /** [nHeads] A score of no key for each head, which takes its share of the softmax. */
+  readonly sinks?: Value;
 }
 
 export interface AttentionSizes {
@@ -30,6 +32,8 @@ interface AttentionOptions {
   readonly window?: number;
   /** On q · k; 1/√headDim unless stated. */
   readonly scale?: number;
+  /** Keeps scores within ±softcap. */
+  readonly softcap?: number;
   /** What a family does to queries [T, nHeads, headDim] and keys [T, nKvHeads, headDim] before they meet. */
   readonly prepare?: Prepare;
 }
@@ -44,7 +48,7 @@ export function selfAttention(
   { nHeads, nKvHeads, headDim }: AttentionSizes,
   rows: Value,
   cache: LayerCache,
-  { window, scale = headDim ** -0.5, prepare = (q, k, rounded) => [q, rounded(k)] }: AttentionOptions = {},
+  { window, scale = headDim ** -0.5, softcap, prepare = (q, k, rounded) => [q, rounded(k)] }: AttentionOptions = {},
 ): Value {
   return scope(groupName(weights), () => {
     const q = point("q", splitHeads(matmul(x, weights.wQ, weights.bQ), { nHeads, headDim })); // [T, nHeads, headDim]
@@ -54,7 +58,7 @@ export function selfAttention(
     const value = point("v", rounded(v)); // [T, nKvHeads, headDim]
     const [query, key] = prepare(q, k, rounded);
     const cached = cache.append(key, value, rows);
-    const z = point("z", attention(query, cached, rows, { scale, window })); // [T, nHeads, headDim]
+    const z = point("z", attention(query, cached, rows, weights.sinks, { scale, window, softcap })); // [T, nHeads, headDim]
     return point("out", matmul(mergeHeads(z), weights.wO, weights.bO)); // [T, dModel]
   });
 }

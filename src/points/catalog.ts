@@ -48,12 +48,13 @@ export class PointCatalog {
       (node) => kernels.taps(node.op),
     );
     const shapes = new Map<string, Shape>();
-    for (const { row, layer } of instances(nLayers)) {
+    const all = instances(nLayers).map(({ row, layer }) => ({ row: rowIn(full, row, layer), layer }));
+    for (const { row, layer } of all) {
       const name = atLayer(row.name, layer);
       const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);
       if (shape !== undefined) shapes.set(name, publicShape(shape));
     }
-    this.entries = instances(nLayers).flatMap(({ row, layer }): CatalogEntry[] => {
+    this.entries = all.flatMap(({ row, layer }): CatalogEntry[] => {
       const name = atLayer(row.name, layer);
       const shape = shapes.get(name);
       if (shape === undefined) return [];
@@ -112,6 +113,12 @@ function instances(nLayers: number): Instance[] {
   const global = (rows: readonly PointRow[]): Instance[] => rows.map((row) => ({ row, layer: undefined }));
   const blocks = Array.from({ length: nLayers }, (_, layer) => POINTS.slice(first, end).map((row) => ({ row, layer })));
   return [...global(POINTS.slice(0, first)), ...blocks.flat(), ...global(POINTS.slice(end))];
+}
+
+/** The row as it holds in this model: some points are derived where the family does not compute them. */
+function rowIn(full: Tape, row: PointRow, layer: number | undefined): PointRow {
+  const isDerived = row.deriveIfAbsent !== undefined && !full.points.has(atLayer(row.name, layer));
+  return isDerived ? { ...row, derive: row.deriveIfAbsent } : row;
 }
 
 /** Other tools' names of a point, each once, where they have that meaning in this model. */

@@ -1,7 +1,9 @@
-import { matmulPerHead, softmax } from "../ops/index.ts";
+import { matmul, matmulPerHead, softmax, splitHeads } from "../ops/index.ts";
 import type { Value } from "../tape/value.ts";
 import { type Aliases, aliasesOf } from "./aliases.ts";
 import { block } from "./names.ts";
+import { normRows } from "./norm-rows.ts";
+import { SPARSE_ROWS } from "./sparse-rows.ts";
 
 /**
  * The vocabulary of what can be read: one row per point, from which name look-up, shapes, docs and tests follow.
@@ -16,11 +18,13 @@ export interface PointRow {
   readonly aliases: Aliases;
   /** A derived point exists only while it is read; it follows from named values and weights of the same model. */
   readonly derive?: Derivation;
+  /** How it follows from other values in families that do not compute it. */
+  readonly deriveIfAbsent?: Derivation;
   /** What stands at keys that a row does not see, for points laid out over keys. */
   readonly invisible?: number;
 }
 
-interface Derivation {
+export interface Derivation {
   /** The points that it is computed from, so that it is absent where they are. */
   readonly from: readonly string[];
   /** `at` and `weight` take names with `{i}` already filled in by the caller's scope. */
@@ -31,7 +35,7 @@ interface Derivation {
   readonly scalesWith?: string;
 }
 
-type Row = Omit<PointRow, "aliases">;
+export type Row = Omit<PointRow, "aliases">;
 
 const D = ["T", "dModel"];
 const Q = ["T", "nHeads", "headDim"];
@@ -39,21 +43,17 @@ const KV = ["T", "nKvHeads", "headDim"];
 const FF = ["T", "dFf"];
 const KEYS = ["nHeads", "T", "S"];
 
-/** The three points of a norm. */
-function normRows(scope: string, axes: readonly string[], what: string): Row[] {
-  return [
-    {
-      name: `${scope}.scale`,
-      axes: [...axes.slice(0, -1), "1"],
-      formula: `√(mean(x²) + eps), the divisor of ${what}; x is centred first in a LayerNorm`,
+/** Keys or values of all heads, from the latent of multi-head latent attention. */
+function fromLatent(weight: "wK" | "wV"): Derivation {
+  return {
+    from: [block("attn.kvLatent"), block("attn.q")],
+    build: (at, weightOf) => {
+      const rows = matmul(at(block("attn.kvLatent")), weightOf(block(`attn.${weight}`))); // [T, nHeads * dim]
+      const nHeads = at(block("attn.q")).shape[1] as number;
+      return splitHeads(rows, { nHeads, headDim: (rows.shape[1] as number) / nHeads });
     },
-    {
-      name: `${scope}.normalized`,
-      axes,
-      formula: `x / scale in ${what}, before gain and bias`,
-    },
-    { name: `${scope}.out`, axes, formula: `${what}, gain and bias included: what the next part reads` },
-  ];
+    instead: "Edit attn.kvLatent.",
+  };
 }
 
 const ROWS: readonly Row[] = [
@@ -62,12 +62,36 @@ const ROWS: readonly Row[] = [
   { name: block("residPre"), axes: D, formula: "the residual stream before the block" },
   ...normRows(block("ln1"), D, "the norm before attention"),
   { name: block("attn.q"), axes: Q, formula: "ln1.out · wQᵀ + bQ, before q norm and rotation" },
+  ...normRows(block("attn.qLatentNorm"), ["T", "qLoraRank"], "the norm of the queries' latent"),
+  {
+    name: block("attn.qLatent"),
+    axes: ["T", "qLoraRank"],
+    formula: "what queries are projected from in latent attention, after its norm",
+  },
+  ...normRows(block("attn.kvLatentNorm"), ["T", "kvLoraRank"], "the norm of the latent of keys and values"),
+  {
+    name: block("attn.kvLatent"),
+    axes: ["T", "kvLoraRank"],
+    formula: "the latent that keys and values of all heads follow from, after its norm, as the cache holds it",
+  },
+  {
+    name: block("attn.kRope"),
+    axes: ["T", "qkRopeHeadDim"],
+    formula: "the key that all heads share, after the rotary embedding, as the cache holds it; pairs lie side by side",
+  },
   {
     name: block("attn.k"),
     axes: KV,
-    formula: "ln1.out · wKᵀ + bK, before k norm and rotation; query head h reads head ⌊h / (nHeads / nKvHeads)⌋",
+    formula:
+      "ln1.out · wKᵀ + bK, before k norm and rotation; query head h reads head ⌊h / (nHeads / nKvHeads)⌋; in latent attention kvLatent · wKᵀ, beside which each head has kRope",
+    deriveIfAbsent: fromLatent("wK"),
   },
-  { name: block("attn.v"), axes: KV, formula: "ln1.out · wVᵀ + bV" },
+  {
+    name: block("attn.v"),
+    axes: KV,
+    formula: "ln1.out · wVᵀ + bV; in latent attention kvLatent · wVᵀ",
+    deriveIfAbsent: fromLatent("wV"),
+  },
   ...normRows(block("attn.qNorm"), Q, "the norm of each query head"),
   ...normRows(block("attn.kNorm"), KV, "the norm of each key head"),
   { name: block("attn.rotQ"), axes: Q, formula: "q after its norm, if any, and the rotary embedding" },
@@ -78,7 +102,12 @@ const ROWS: readonly Row[] = [
     formula: "scale · rotQ · rotK; −inf at keys that the row does not see",
     invisible: Number.NEGATIVE_INFINITY,
   },
-  { name: block("attn.pattern"), axes: KEYS, formula: "softmax of scores over keys; a row adds up to 1", invisible: 0 },
+  {
+    name: block("attn.pattern"),
+    axes: KEYS,
+    formula: "softmax of scores over keys; a row adds up to 1, less the share of the head's sink where it has one",
+    invisible: 0,
+  },
   { name: block("attn.z"), axes: Q, formula: "Σ over keys of pattern · v" },
   {
     name: block("attn.result"),
@@ -92,6 +121,7 @@ const ROWS: readonly Row[] = [
     },
   },
   { name: block("attn.out"), axes: D, formula: "z · wOᵀ + bO" },
+  ...normRows(block("ln1Post"), D, "the norm after attention"),
   { name: block("attn.contribution"), axes: D, formula: "what attention adds to the residual stream" },
   { name: block("residMid"), axes: D, formula: "residPre + attn.contribution" },
   ...normRows(block("ln2"), D, "the norm before the MLP"),
@@ -107,7 +137,13 @@ const ROWS: readonly Row[] = [
     axes: FF,
     formula: "fn(pre) · preLinear in a gated MLP, fn(pre) otherwise: the value of each neuron",
   },
-  { name: block("mlp.out"), axes: D, formula: "post · wDownᵀ + bDown" },
+  ...SPARSE_ROWS,
+  {
+    name: block("mlp.out"),
+    axes: D,
+    formula: "post · wDownᵀ + bDown; in a sparse layer experts.sum + shared.contribution",
+  },
+  ...normRows(block("ln2Post"), D, "the norm after the MLP"),
   { name: block("mlp.contribution"), axes: D, formula: "what the MLP adds to the residual stream" },
   { name: block("residPost"), axes: D, formula: "residMid + mlp.contribution; the next block's residPre" },
   ...normRows("lnFinal", D, "the final norm"),

@@ -186,10 +186,10 @@ function checkAttrs(op: Op, attrs: Attrs, where: string): void {
 
 function attrFits(value: number | string | undefined, kind: Op["attrs"][string]): boolean {
   if (typeof kind !== "string") return typeof value === "string" && kind.includes(value);
-  if (kind === "size?" && value === undefined) return true;
+  if (kind.endsWith("?") && value === undefined) return true;
   if (typeof value !== "number" || !Number.isFinite(value)) return false;
   if (kind === "real") return true;
-  return kind === "positive" ? value > 0 : Number.isSafeInteger(value) && value > 0;
+  return value > 0 && (kind.startsWith("positive") || Number.isSafeInteger(value));
 }
 
 function leaf(from: Leaf, type: ValueType, shape: Shape): Value {

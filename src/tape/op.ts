@@ -4,7 +4,7 @@ import type { Signature } from "./signature.ts";
 import type { Attrs, Value } from "./value.ts";
 
 /** What an attribute may hold. `size`: a positive integer; a trailing `?` makes it optional; a list: one of these. */
-export type AttrKind = "size" | "size?" | "real" | "positive" | readonly string[];
+export type AttrKind = "size" | "size?" | "real" | "positive" | "positive?" | readonly string[];
 
 /** One layer's cached keys and values as plain loops see them, in slots that `Rows` hands out. */
 export interface CacheStorage {

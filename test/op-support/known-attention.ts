@@ -45,7 +45,7 @@ export const KNOWN_ATTENTION: readonly KnownResult[] = [
   },
   {
     promise: "attentionSoftmax spreads equal scores over the keys that each row sees",
-    build: () => ops.attentionSoftmax(noScores(threeKeys()), rows(), {}),
+    build: () => ops.attentionSoftmax(noScores(threeKeys()), rows(), undefined, {}),
     ...three,
     expected: [[1, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3]],
   },
@@ -72,13 +72,13 @@ export const KNOWN_ATTENTION: readonly KnownResult[] = [
   },
   {
     promise: "attention with equal scores is the mean of the visible values",
-    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), { scale: 1 }),
+    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), undefined, { scale: 1 }),
     ...three,
     expected: [[3, 4, 6]],
   },
   {
     promise: "attention under a window forgets the keys before it",
-    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), { scale: 1, window: 2 }),
+    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), undefined, { scale: 1, window: 2 }),
     ...three,
     expected: [[3, 4, 7.5]],
   },

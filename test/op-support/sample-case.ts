@@ -105,7 +105,7 @@ class Inputs {
   /** Results that depend on all keys, and on all values, of a cache. */
   observe(cache: Value): Record<string, Value> {
     const keys = this.#scores("K", cache, undefined);
-    return { keys, values: attentionMix(attentionSoftmax(keys, this.#rows, {}), cache, this.#rows, {}) };
+    return { keys, values: attentionMix(attentionSoftmax(keys, this.#rows, undefined, {}), cache, this.#rows, {}) };
   }
 
   #filledCache(): Value {

@@ -5,10 +5,13 @@
 
 import type { Run } from "../../src/run/result.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import { DENSE_FAMILIES } from "./golden-keys-dense.ts";
+import { LATENT_FAMILIES } from "./golden-keys-latent.ts";
+import { SPARSE_FAMILIES } from "./golden-keys-sparse.ts";
 import { headsFirst, sideBySide } from "./tensors.ts";
 
 /** Points that each equal one expected value, or, side by side, are one. */
-interface Counterpart {
+export interface Counterpart {
   readonly points: readonly string[];
   readonly arrange?: "headsFirst" | "sideBySide";
 }
@@ -17,7 +20,7 @@ interface Counterpart {
 const attnOut: Counterpart = { points: ["blocks.{i}.attn.out", "blocks.{i}.attn.contribution"] };
 const mlpOut: Counterpart = { points: ["blocks.{i}.mlp.out", "blocks.{i}.mlp.contribution"] };
 
-const inBlock = (...points: string[]): Counterpart => ({ points: points.map((point) => `blocks.{i}.${point}`) });
+export const inBlock = (...points: string[]): Counterpart => ({ points: points.map((point) => `blocks.{i}.${point}`) });
 
 const ANY_FAMILY: Readonly<Record<string, Counterpart>> = {
   logits: { points: ["logits"] },
@@ -68,7 +71,9 @@ const GPT2: Readonly<Record<string, Counterpart>> = {
   "out:transformer.ln_f": { points: ["lnFinal.out"] },
 };
 
-const COUNTERPARTS = new Map(Object.entries({ ...ANY_FAMILY, ...LLAMA, ...GPT2 }));
+const COUNTERPARTS = new Map(
+  Object.entries({ ...ANY_FAMILY, ...LLAMA, ...GPT2, ...DENSE_FAMILIES, ...SPARSE_FAMILIES, ...LATENT_FAMILIES }),
+);
 
 /** Keys that have no point, with the reason. */
 const IGNORED: readonly (readonly [key: RegExp, reason: string])[] = [

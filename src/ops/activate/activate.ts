@@ -8,6 +8,7 @@ const FUNCTIONS = {
   gelu: (x: number): number => 0.5 * x * (1 + erf(x / Math.SQRT2)),
   geluTanh: (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   relu: (x: number): number => (x < 0 ? 0 : x),
+  sigmoid: (x: number): number => 1 / (1 + Math.exp(-x)),
 };
 
 export type ActivationFunction = keyof typeof FUNCTIONS;

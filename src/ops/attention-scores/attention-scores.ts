@@ -1,10 +1,13 @@
 import type { Value } from "../../tape/value.ts";
 import { defineOp } from "../define-op.ts";
+import { softCapped } from "../soft-cap/soft-cap.ts";
 
 export interface AttentionScoresAttrs {
   scale: number;
   /** Keys that a row sees, itself included; all before it where undefined. */
   window?: number;
+  /** Keeps scores within ±softcap; see softCap. */
+  softcap?: number;
 }
 
 /** For ops whose H query heads share K key heads. */
@@ -17,11 +20,11 @@ export const attentionScores = defineOp<
   AttentionScoresAttrs
 >({
   name: "attentionScores",
-  doc: "scale · q · k for each head, row and key visible to the row. Query head h reads key head ⌊h / (H/K)⌋.",
+  doc: "scale · q · k for each head, row and key visible to the row, within ±softcap where there is one. Query head h reads key head ⌊h / (H/K)⌋.",
   signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [H, P]",
-  attrs: { scale: "real", window: "size?" },
+  attrs: { scale: "real", window: "size?", softcap: "positive?" },
   sizeError: headsError,
-  reference({ floats: { q }, cache, rows, out, dims: { T, H, K, D, P }, attrs: { scale, window } }) {
+  reference({ floats: { q }, cache, rows, out, dims: { T, H, K, D, P }, attrs: { scale, window, softcap } }) {
     const { first, offset } = rows.visible(window);
     for (let h = 0; h < H; h++) {
       const kvHead = Math.floor(h / (H / K));
@@ -30,7 +33,8 @@ export const attentionScores = defineOp<
           const kAt = (rows.slot(rows.sequence[t], key) * K + kvHead) * D;
           let sum = 0;
           for (let i = 0; i < D; i++) sum += q[(t * H + h) * D + i] * cache.k[kAt + i];
-          out[h * P + offset[t] + key - first[t]] = scale * sum;
+          const score = scale * sum;
+          out[h * P + offset[t] + key - first[t]] = softcap === undefined ? score : softCapped(score, softcap);
         }
       }
     }
@@ -38,6 +42,7 @@ export const attentionScores = defineOp<
   flops: ({ nOut, D }) => 2 * nOut * D,
   samples: [
     { dims: { H: 4, K: 2, D: 3, E: 3 }, attrs: { scale: 0.5 }, rows: [{ start: 3, nRows: 2 }] },
+    { dims: { H: 2, K: 1, D: 3, E: 3 }, attrs: { scale: 1, softcap: 1.5 }, rows: [{ start: 3, nRows: 2 }] },
     {
       dims: { H: 2, K: 2, D: 3, E: 2 },
       attrs: { scale: 1, window: 3 },

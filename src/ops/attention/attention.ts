@@ -6,22 +6,28 @@ import { attentionSoftmax } from "../attention-softmax/attention-softmax.ts";
 import { defineOp } from "../define-op.ts";
 
 export const attention = defineOp<
-  (q: Value, cache: Value, rows: Value, attrs: AttentionScoresAttrs) => Value,
+  (q: Value, cache: Value, rows: Value, sinks: Value | undefined, attrs: AttentionScoresAttrs) => Value,
   AttentionScoresAttrs
 >({
   name: "attention",
-  doc: "Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245) and a sliding window (arXiv:2310.06825).",
-  signature: "q[T, H, D], cache:cache[K, D, E], rows:rows -> [T, H, E]",
-  attrs: { scale: "real", window: "size?" },
+  doc: "Causal attention softmax(scale · q·kᵀ) · v over each row's own visible keys (arXiv:1706.03762), with grouped heads (arXiv:2305.13245), a sliding window (arXiv:2310.06825), capped scores (arXiv:2408.00118) and sinks (arXiv:2508.10925).",
+  signature: "q[T, H, D], cache:cache[K, D, E], rows:rows, sinks?[H] -> [T, H, E]",
+  attrs: { scale: "real", window: "size?", softcap: "positive?" },
   sizeError: headsError,
   innerPoints: ["scores", "pattern"],
-  decompose({ q, cache, rows }, { scale, window }) {
-    const scores = point("scores", attentionScores(q, cache, rows, { scale, window })); // [H, P]
-    const pattern = point("pattern", attentionSoftmax(scores, rows, { window })); // [H, P]
+  decompose({ q, cache, rows, sinks }, { scale, window, softcap }) {
+    const scores = point("scores", attentionScores(q, cache, rows, { scale, window, softcap })); // [H, P]
+    const pattern = point("pattern", attentionSoftmax(scores, rows, sinks, { window })); // [H, P]
     return attentionMix(pattern, cache, rows, { window }); // [T, H, vHeadDim]
   },
   samples: [
-    { dims: { H: 4, K: 2, D: 3, E: 3 }, attrs: { scale: 0.5 }, rows: [{ start: 3, nRows: 2 }] },
+    {
+      dims: { H: 4, K: 2, D: 3, E: 3 },
+      attrs: { scale: 0.5 },
+      rows: [{ start: 3, nRows: 2 }],
+      without: ["sinks"],
+    },
+    { dims: { H: 4, K: 2, D: 3, E: 3 }, attrs: { scale: 1, softcap: 1.5 }, rows: [{ start: 3, nRows: 2 }] },
     {
       dims: { H: 2, K: 2, D: 3, E: 2 },
       attrs: { scale: 1, window: 3 },

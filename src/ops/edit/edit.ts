@@ -71,7 +71,7 @@ const CHANGE: Readonly<Record<EditKind, (x: number, o: number, bounds: FloatArra
   projectOut: (x, o) => x - o,
 };
 
-function editPiece(kind: EditKind, piece: FloatArray, operand: FloatArray): void {
+export function editPiece(kind: EditKind, piece: FloatArray, operand: FloatArray): void {
   const o = kind === "projectOut" ? projection(piece, operand) : operand;
   for (let i = 0; i < piece.length; i++) piece[i] = CHANGE[kind](piece[i], o[o.length === 1 ? 0 : i], o);
 }
