@@ -4,7 +4,7 @@ import type { Prompt } from "../run/chat.ts";
 import type { Model } from "../run/model.ts";
 import { checkChoice, checkOptions } from "../run/options.ts";
 import type { Run } from "../run/result.ts";
-import { input, scope } from "../tape/builder.ts";
+import { input, namedValue, scope } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Components, DETAILS, type Detail, type Stream, streamAfter } from "./components.ts";
@@ -69,7 +69,8 @@ export interface Attribution {
  * Direct logit attribution (Elhage et al. 2021, transformer-circuits.pub/2021/framework): how much each part of the
  * model adds to a number at the end of the residual stream, with the final norm's divisor held fixed. The direction of
  * a logit is the token's row of the unembedding times the norm's gain, centred for a LayerNorm, and the norm's bias is a
- * component of its own; so the components and the remainder add up to the logit. (TransformerLens' `logit_attrs` leaves
+ * component of its own, as is what a cap on logits takes away (Gemma 2); so the components and the remainder add up to the
+ * logit. Norms between a part and the stream have their divisors held fixed too. (TransformerLens' `logit_attrs` leaves
  * gain and bias out on weights that are not folded.)
  */
 export async function attribution(
@@ -102,17 +103,23 @@ export async function attribute(
   const stream = streamAfter(layer);
   const components = new Components(view, model, { stream, detail, nNeurons });
   const isLastRow = position === tokens.length - 1;
+  const isCapped = model.tape.points.has(UNCAPPED);
   const end =
-    layer < model.config.nLayers - 1 ? innerLogits(stream, position) : finalLogits(isLastRow ? "only" : position);
+    layer < model.config.nLayers - 1
+      ? innerLogits(stream, position, isCapped)
+      : finalLogits(isLastRow ? "only" : position, isCapped);
   const run = await model.runDerived(tokens, end, {
     ...runOptions,
     read: [...components.reads(position), { at: stream.point, positions: position }],
     logits: isLastRow ? "last" : "none",
   });
-  const { logits, predicted } = end.present(run);
+  const { logits, uncapped, predicted } = end.present(run);
   const direction = given ?? target(predicted);
   const parts = await partsAlong(model, components, direction, run, stream);
   const value = direction.kind === "vector" ? parts.value : logitOf(direction, logits);
+  if (direction.kind === "logit" && uncapped !== undefined) {
+    parts.components.push({ label: "softcap", kind: "softcap", value: value - logitOf(direction, uncapped) });
+  }
   const shown = parts.components.filter(({ kind }) => kinds.includes(kind)).sort(bySize);
   return {
     ...{ tokens: showTokens(model, tokens), position, layer, label: directionLabel(direction) },
@@ -127,32 +134,52 @@ export async function attribute(
 
 const OPTIONS = ["of", "position", "layer", "detail", "kinds", "topNeurons"] satisfies (keyof AttributionOptions)[];
 
-/** All logits at one position, and the likeliest token. */
-type LogitsView = View<{ readonly logits: Tensor; readonly predicted: number }>;
+/** All logits at one position, what they were before their cap if they have one, and the likeliest token. */
+type LogitsView = View<{ readonly logits: Tensor; readonly uncapped: Tensor | undefined; readonly predicted: number }>;
+
+/** The logits before their cap, in families that cap them. */
+const UNCAPPED = "logitsBeforeSoftcap";
 
 /** The model's own logits at a position, or those of the only row that has any. */
-function finalLogits(position: number | "only"): LogitsView {
-  return logitsView(`final ${position}`, "logits", ({ at, rowsAt }) =>
-    position === "only" ? at("logits") : selectRows(at("logits"), rowsAt(position)),
+function finalLogits(position: number | "only", isCapped: boolean): LogitsView {
+  const points = isCapped ? ["logits", UNCAPPED] : ["logits"];
+  return logitsView(`final ${position}`, points, isCapped, ({ at, rowsAt }) =>
+    points.map((point) => (position === "only" ? at(point) : selectRows(at(point), rowsAt(position)))),
   );
 }
 
 /** What the stream after an inner layer would give, as the lens has it. */
-function innerLogits({ point }: Stream, position: number): LogitsView {
-  return logitsView(`inner ${position}`, point, ({ at, rowsAt, unembed }) =>
-    scope("inner", () => unembed(selectRows(at(point), rowsAt(position)))),
+function innerLogits({ point }: Stream, position: number, isCapped: boolean): LogitsView {
+  return logitsView(`inner ${position}`, [point], isCapped, ({ at, rowsAt, unembed }) =>
+    scope("inner", () => {
+      const logits = unembed(selectRows(at(point), rowsAt(position)));
+      return isCapped ? [logits, namedValue(UNCAPPED) as Value] : [logits];
+    }),
   );
 }
 
-function logitsView(key: string, point: string, build: (scope: GlassScope) => Value): LogitsView {
+function logitsView(
+  key: string,
+  points: readonly string[],
+  isCapped: boolean,
+  build: (scope: GlassScope) => readonly Value[],
+): LogitsView {
   return {
-    key: `logits ${key} ${point}`,
-    points: [point],
+    key: `logits ${key} ${points[0]}`,
+    points,
     build(glass) {
-      const logits = build(glass); // [1, vocabSize]
-      return { "view.logits": logits, "view.predicted": topK(logits, { k: 1 })[1] };
+      const [logits, uncapped] = build(glass); // [1, vocabSize]
+      return {
+        "view.logits": logits,
+        "view.predicted": topK(logits, { k: 1 })[1],
+        ...(isCapped && { "view.uncapped": uncapped }),
+      };
     },
-    present: (run) => ({ logits: run.derived("view.logits"), predicted: run.derived("view.predicted").at(0, 0) }),
+    present: (run) => ({
+      logits: run.derived("view.logits"),
+      uncapped: isCapped ? run.derived("view.uncapped") : undefined,
+      predicted: run.derived("view.predicted").at(0, 0),
+    }),
   };
 }
 
@@ -164,6 +191,7 @@ function logitOf({ token, minus }: Direction & { kind: "logit" }, logits: Tensor
 async function partsAlong(model: Model, components: Components, direction: Direction, run: Run, stream: Stream) {
   const { dModel } = model.config;
   const { ints, floats } = directionInputs(direction);
+  const read = components.inputs(run);
   const outputs = await model.evaluate(
     (weights) => {
       const { direction: vector, bias } = buildDirection(weights, direction, dModel);
@@ -175,12 +203,12 @@ async function partsAlong(model: Model, components: Components, direction: Direc
         ...(bias !== undefined && { bias }),
       };
     },
-    ints,
-    { ...floats, ...components.inputs(run), stream: run.get(stream.point).data },
+    { ...ints, ...read.ints },
+    { ...floats, ...read.floats, stream: run.get(stream.point).data },
   );
   const output = (name: string): Tensor => outputs.get(name) as Tensor;
   const divisor = direction.kind === "vector" ? 1 : output("divisor").at(0, 0);
-  const written = components.present(output, "along", 0, divisor);
+  const written = components.present(output, "along", 0, divisor, run);
   const bias = outputs.get("bias");
   const normBias: Component[] =
     bias === undefined ? [] : [{ label: "final norm bias", kind: "normBias", value: bias.at(0) }];

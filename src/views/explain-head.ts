@@ -2,9 +2,10 @@ import { matmul, matmulTransposed, mergeHeads, norm, selectHeads, splitHeads } f
 import type { Model } from "../run/model.ts";
 import { input } from "../tape/builder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkPlainParts, range } from "./components.ts";
+import { checkPlainPart, range } from "./components.ts";
 import type { ExplainRequest } from "./explain-request.ts";
 import type { LayerComponent } from "./options.ts";
+import { routeOf } from "./route.ts";
 import { bar } from "./text/picture.ts";
 import { table } from "./text/table.ts";
 import { clip, quoteToken } from "./text/width.ts";
@@ -53,8 +54,9 @@ export async function explainHead(
   { tokens, position, counts, run: options }: ExplainRequest,
 ): Promise<HeadExplanation> {
   const part = `blocks.${layer}.attn`;
-  checkPlainParts("explain", model, [part]);
-  const read = [`${part}.pattern`, `${part}.z`, `${part}.result`, "lnFinal.scale"];
+  checkPlainPart("explain", model, layer, "attn");
+  const route = routeOf(model, layer, "attn");
+  const read = [`${part}.pattern`, `${part}.z`, `${part}.result`, "lnFinal.scale", ...route.points];
   const run = await model.run(tokens, {
     ...options,
     read: [...read.map((at) => ({ at, positions: position })), { at: `${part}.v`, positions: [0, position + 1] }],
@@ -77,15 +79,16 @@ export async function explainHead(
         lengths: norm(values), // [S]
         along: matmul(values, direction), // [S, 1]
         z: matmulTransposed(input("weights", "float", [1, nKeys]), values), // [1, headDim]
-        ...buildWritten(scope, written, Math.min(counts.nTokens, vocabSize)),
+        ...buildWritten(scope, route.forth(scope, written), Math.min(counts.nTokens, vocabSize)),
+        resultLength: norm(written),
       };
     },
     { kvHead: Int32Array.of(kvHead), head: Int32Array.of(head) },
-    { v: v.data, result, weights },
+    { v: v.data, result, weights, ...route.inputs(run) },
   );
   const output = (name: string): Tensor => outputs.get(name) as Tensor;
   const written = presentWritten(model, output, run.get("lnFinal.scale").at(0, 0));
-  const [lengths, along] = [output("lengths").data, output("along").data];
+  const [lengths, along, resultLength] = [output("lengths").data, output("along").data, output("resultLength").at(0)];
   const seen = range(nKeys);
   const total = seen.reduce((sum, s) => sum + weights[s] * lengths[s], 0);
   const sources = seen
@@ -93,7 +96,7 @@ export async function explainHead(
     .map((s) => ({
       ...{ position: s, ...showToken(model, tokens[s]), weight: weights[s], valueLength: lengths[s] },
       share: (weights[s] * lengths[s]) / total,
-      shareOfResult: (weights[s] * along[s]) / written.length ** 2,
+      shareOfResult: (weights[s] * along[s]) / resultLength ** 2,
     }))
     .sort((a, b) => b.share - a.share);
   const z = Array.from(run.get(`${part}.z`).row(0, head).data);

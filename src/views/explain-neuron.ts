@@ -1,10 +1,11 @@
-import type { ActivationFunction } from "../ops/activate/activate.ts";
 import type { Model } from "../run/model.ts";
 import { Components, streamBeforeMlp } from "./components.ts";
 import type { ExplainRequest } from "./explain-request.ts";
 import { bySize } from "./extremes.ts";
-import { activationOf, branchesOf, neuronSums, type Product, traceNeuron } from "./neuron-sums.ts";
-import type { LayerComponent } from "./options.ts";
+import { activationName, activationOf, factorOf } from "./neuron-activation.ts";
+import { factorPoints, mlpInput, type NeuronPart, neuronReader, ofPart } from "./neuron-part.ts";
+import { branchesOf, neuronSums, type Product, traceNeuron } from "./neuron-sums.ts";
+import { routeOf } from "./route.ts";
 import { bar } from "./text/picture.ts";
 import { type Cell, table } from "./text/table.ts";
 import { asManyAsFit, clip, quoteToken } from "./text/width.ts";
@@ -50,15 +51,22 @@ export interface NeuronExplanation {
   readonly address: string;
   readonly layer: number;
   readonly neuron: number;
+  /** Of a neuron that is one of an expert's. */
+  readonly expert?: number;
   readonly position: number;
   readonly token: ShownToken;
   readonly value: number;
-  readonly activation: ActivationFunction;
+  /** What the value is multiplied with on its way out: the weight of its expert, the gate of the shared expert, else 1. */
+  readonly factor: number;
+  /** The activation function's name. */
+  readonly activation: string;
   /** The activation function's result, which is the neuron's value unless it is gated. */
   readonly activated: number;
-  /** One; two in a gated MLP, whose value is activated · up. */
+  /** What that is multiplied with in a gated MLP: the value of the branch "up", clamped and 1 more in gpt-oss. */
+  readonly multiplied?: number;
+  /** One; two in a gated MLP. */
   readonly branches: readonly NeuronBranch[];
-  /** The norm's divisor at the MLP's input. */
+  /** The norm's divisor at the MLP's input; 1 where there is no norm. */
   readonly divisor: number;
   readonly written: Written;
   /** Terms and writers, for plots. */
@@ -68,36 +76,38 @@ export interface NeuronExplanation {
 /** The sums of inputs and weights behind a neuron's value, and what wrote the inputs. */
 export async function explainNeuron(
   model: Model,
-  subject: LayerComponent,
+  subject: NeuronPart,
   { tokens, position, counts, run: options }: ExplainRequest,
 ): Promise<NeuronExplanation> {
   const { address, layer, index: neuron } = subject;
-  const block = `blocks.${layer}`;
-  const branches = branchesOf(model, layer);
-  const activation = activationOf(model, layer);
+  const branches = branchesOf(model, subject);
+  const activation = activationOf(model, subject);
+  const mlp = mlpInput(model, layer);
   const stream = streamBeforeMlp(layer);
   const components = new Components("explain", model, { stream, detail: "neuron", nNeurons: counts.nNeurons });
-  const points = [stream.point, `${block}.ln2.out`, `${block}.ln2.scale`, `${block}.mlp.post`, "lnFinal.scale"];
-  const read = [...points, ...branches.map(({ point }) => point)].map((at) => ({ at, positions: position }));
+  const ofNeuron = ["post", ...branches.map(({ point }) => point)].map((name) => ofPart(subject, name));
+  const around = [stream.point, mlp.point, "lnFinal.scale", ...(mlp.scale === undefined ? [] : [mlp.scale])];
+  const points = [...around, ...ofNeuron, ...factorPoints(model, subject), ...routeOf(model, layer, "mlp").points];
+  const read = Array.from(new Set(points), (at) => ({ at, positions: position }));
   const run = await model.run(tokens, { ...options, read: [...components.reads(position), ...read], logits: "none" });
-  const at = (point: string, i: number): number => run.get(point).at(0, i);
+  const reader = neuronReader(model, subject, run, position);
   const sums = await neuronSums(model, subject, branches, run);
   const { dModel, vocabSize } = model.config;
   const nTerms = Math.min(counts.nTerms, dModel);
   const traced = branches.map((branch, i) => ({ branch, sum: sums[i], nTerms }));
   const nTokens = Math.min(counts.nTokens, vocabSize);
-  const output = await traceNeuron(model, subject, traced, components, run, nTokens);
-  const divisor = at(`${block}.ln2.scale`, 0);
+  const output = await traceNeuron(model, subject, traced, components, run, reader, nTokens);
+  const divisor = mlp.scale === undefined ? 1 : run.get(mlp.scale).at(0, 0);
   const explained = traced.map(({ branch: { name, point }, sum }): NeuronBranch => {
-    const value = at(point, neuron);
-    const writersOf = (row: number): Component[] => components.present(output, name, row, divisor).sort(bySize);
+    const value = reader.value(point);
+    const writersOf = (row: number): Component[] => components.present(output, name, row, divisor, run).sort(bySize);
     const rest = sum.products.slice(nTerms);
     const writers = [...writersOf(0), ...normBiasOf(layer, sum.products)].sort(bySize);
     return {
-      ...{ name, point, value, bias: sum.bias },
+      ...{ name, point: ofPart(subject, point), value, bias: sum.bias },
       terms: sum.products.slice(0, nTerms).map((product, i) => ({
         ...product,
-        resid: at(stream.point, product.dimension),
+        resid: run.get(stream.point).at(0, product.dimension),
         writers: writersOf(1 + i).slice(0, counts.nWriters),
       })),
       rest: { nTerms: rest.length, value: sumOf(rest) },
@@ -108,12 +118,15 @@ export async function explainNeuron(
   });
   return {
     ...{ kind: "neuron", address, layer, neuron, position, token: showToken(model, tokens[position]) },
-    value: at(`${block}.mlp.post`, neuron),
-    activation,
+    ...(subject.expert !== undefined && { expert: subject.expert }),
+    value: reader.value("post"),
+    factor: reader.factor,
+    activation: activationName(activation),
     activated: output("activated").at(0),
+    ...(branches.length > 1 && { multiplied: factorOf(activation, reader.value("preLinear")) }),
     branches: explained,
     divisor,
-    written: presentWritten(model, output, at("lnFinal.scale", 0)),
+    written: presentWritten(model, output, run.get("lnFinal.scale").at(0, 0)),
     rows: explained.flatMap(rowsOf),
   };
 }
@@ -136,13 +149,21 @@ function rowsOf({ name, terms, writers }: NeuronBranch): NeuronRow[] {
 }
 
 export function printNeuron(data: NeuronExplanation, width: number): string {
-  const { address, position, token, value, activation, activated, branches, written } = data;
-  const [first, up] = branches;
-  const formula = `${activation}(${short(first.value)})${up === undefined ? "" : ` · ${short(up.value)}`}`;
-  const product = up === undefined ? "" : ` = ${short(activated)} · ${short(up.value)}`;
+  const { address, position, token, value, factor, activation, activated, multiplied, branches, written } = data;
+  const other = multiplied === undefined ? "" : ` · ${short(multiplied)}`;
+  const formula = `${activation}(${short(branches[0].value)})${other}`;
+  const product = multiplied === undefined ? "" : ` = ${short(activated)}${other}`;
   const heading = `${address} at position ${position} ${quoteToken(token.text)}: ${short(value)} = ${formula}${product}`;
   return [
     clip(heading, width),
+    ...(factor === 1
+      ? []
+      : [
+          clip(
+            `times ${short(factor)} on its way out of the ${data.expert === undefined ? "shared expert" : `expert`}`,
+            width,
+          ),
+        ]),
     ...branches.map((branch) => printBranch(branch, width)),
     printWritten(written, width),
   ].join("\n\n");

@@ -6,6 +6,7 @@ import { type Attribution, attribute, printAttribution } from "./attribution.ts"
 import type { Target } from "./direction.ts";
 import { explainHead, type HeadExplanation, printHead } from "./explain-head.ts";
 import { explainNeuron, type NeuronExplanation, printNeuron } from "./explain-neuron.ts";
+import { type NeuronPart, neuronOf } from "./neuron-part.ts";
 import { checkInteger, chosenPosition, type LayerComponent, VIEW_OPTIONS, type ViewOptions } from "./options.ts";
 import { type Report, report } from "./report.ts";
 
@@ -29,7 +30,7 @@ export interface LogitExplanation extends Attribution {
 export type Explanation = NeuronExplanation | HeadExplanation | LogitExplanation;
 
 /**
- * Where one number comes from, as an exact sum: a neuron's value (`L2.N40@7`) from its inputs and from what wrote those,
+ * Where one number comes from, as an exact sum: a neuron's value (`L2.N40@7`, `L2.E17.N40@7`) from its inputs and from what wrote those,
  * a head's z (`L2.H3@7`) from the positions it read, a logit (`logits[" box"]@7`, `logits[" box" - 262]`) from all
  * heads and neurons. The last position where the address names none.
  */
@@ -66,7 +67,8 @@ const COUNTS = ["nTerms", "nWriters", "nNeurons", "nTokens"] satisfies (keyof Ex
 
 type Subject =
   | { readonly kind: "logit"; readonly target: Target }
-  | ({ readonly kind: "head" | "neuron" } & LayerComponent);
+  | ({ readonly kind: "head" } & LayerComponent)
+  | ({ readonly kind: "neuron" } & NeuronPart);
 
 /** A text in quotes as in JSON, or an id. */
 const TOKEN = String.raw`("(?:[^"\\]|\\.)*"|\d+)`;
@@ -82,8 +84,9 @@ function parseSubject(model: Model, text: string): { subject: Subject; position:
   }
   const { addresses, positions = -1 } = model.address(text);
   const [{ entry, index, text: address }] = addresses;
-  const kind = KINDS.get(entry.row.name);
-  if (kind === undefined || index.length !== 1 || addresses.length > 1 || typeof positions !== "number") {
+  const neuron = neuronOf(addresses[0]);
+  const isHead = entry.row.name === "blocks.{i}.attn.z" && index.length === 1;
+  if ((neuron === undefined && !isHead) || addresses.length > 1 || typeof positions !== "number") {
     throw new PointError("point.address", {
       path: text,
       expected: "an explanation is of one number at one position",
@@ -91,13 +94,12 @@ function parseSubject(model: Model, text: string): { subject: Subject; position:
       remedy: 'Ask for a neuron (L2.N40@7), a head (L2.H3@7) or a logit (logits[" box"]@7, logits[262 - 300]).',
     });
   }
-  return { subject: { kind, address, layer: entry.layer ?? 0, index: index[0] }, position: positions };
+  const subject: Subject =
+    neuron === undefined
+      ? { kind: "head", address, layer: entry.layer ?? 0, index: index[0] }
+      : { kind: "neuron", ...neuron };
+  return { subject, position: positions };
 }
-
-const KINDS: ReadonlyMap<string, "head" | "neuron"> = new Map([
-  ["blocks.{i}.mlp.post", "neuron"],
-  ["blocks.{i}.attn.z", "head"],
-]);
 
 function parseToken(text: string, token: string): string | number {
   if (!token.startsWith('"')) return Number(token);

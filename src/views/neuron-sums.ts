@@ -1,55 +1,48 @@
 import { RequestError } from "../errors.ts";
-import { beforeNorm } from "../nn/norm.ts";
-import { ACTIVATION_FUNCTIONS, type ActivationFunction, activate } from "../ops/activate/activate.ts";
-import { mul, selectColumns, selectRows } from "../ops/index.ts";
-import type { Model, WeightScope } from "../run/model.ts";
+import { mul } from "../ops/index.ts";
+import type { Model } from "../run/model.ts";
 import type { Run } from "../run/result.ts";
 import { input } from "../tape/builder.ts";
-import { isLeaf, type Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Components, range } from "./components.ts";
 import { bySize } from "./extremes.ts";
-import type { LayerComponent } from "./options.ts";
+import { activated, activationOf } from "./neuron-activation.ts";
+import {
+  mlpInput,
+  type NeuronPart,
+  type NeuronReader,
+  neuronBias,
+  neuronColumn,
+  neuronInputs,
+  neuronRow,
+  ofPart,
+} from "./neuron-part.ts";
+import { routeOf } from "./route.ts";
 import type { Output } from "./writers.ts";
 import { buildWritten } from "./written.ts";
 
-/** A sum over the inputs of a neuron, by the names of its value and weights. */
+/** A sum over the inputs of a neuron, by the names of its value and weights within its MLP. */
 export interface BranchNames {
   readonly name: "gate" | "up";
-  readonly point: string;
+  readonly point: "pre" | "preLinear";
   readonly weight: string;
   readonly bias: string;
 }
 
-/** The sums of the neurons of a layer: first the one that the activation function is applied to. */
-export function branchesOf(model: Model, layer: number): readonly BranchNames[] {
-  const part = `blocks.${layer}.mlp`;
-  const up = { name: "up", weight: `${part}.wUp`, bias: `${part}.bUp` } as const;
-  const gate = { name: "gate", weight: `${part}.wGate`, bias: `${part}.bGate` } as const;
-  const isGated = model.tape.points.has(`${part}.preLinear`);
-  const branches = isGated
-    ? [{ ...gate, point: `${part}.pre` } as const, { ...up, point: `${part}.preLinear` } as const]
-    : [{ ...up, point: `${part}.pre` } as const];
-  const needed = [`blocks.${layer}.ln2.gain`, `${part}.wDown`, ...branches.map(({ weight }) => weight)];
-  const missing = needed.find((name) => !model.bindings.weights.has(name));
-  if (missing !== undefined) throw cannotExplain(model, `no weight ${missing}`);
-  return branches;
-}
-
-/** The function between the sums and the value, as the model's own tape has it. */
-export function activationOf(model: Model, layer: number): ActivationFunction {
-  const from = model.tape.points.get(`blocks.${layer}.mlp.post`)?.from;
-  const fn = from === undefined || isLeaf(from) ? undefined : from.attrs.fn;
-  const known = ACTIVATION_FUNCTIONS.find((name) => name === fn);
-  if (known === undefined) throw cannotExplain(model, "another way from its sums to its value");
-  return known;
-}
-
-function cannotExplain({ architecture }: Model, got: string): RequestError {
-  return new RequestError("request.option", {
+/** The sums of a neuron: first the one that the activation function is applied to. */
+export function branchesOf(model: Model, part: NeuronPart): readonly BranchNames[] {
+  const up = { name: "up", weight: "wUp", bias: "bUp" } as const;
+  const gate = { name: "gate", weight: "wGate", bias: "bGate", point: "pre" } as const;
+  const isGated = model.tape.points.has(ofPart(part, "preLinear"));
+  const branches = isGated ? [gate, { ...up, point: "preLinear" } as const] : [{ ...up, point: "pre" } as const];
+  const missing = ["wDown", ...branches.map(({ weight }) => weight)].find(
+    (name) => !model.bindings.weights.has(ofPart(part, name)),
+  );
+  if (missing === undefined) return branches;
+  throw new RequestError("request.option", {
     path: "explain: address",
-    expected: "a neuron is explained as fn(gate) · up, or fn(up), of sums over what a norm before the MLP gives",
-    got: `${got} in the family ${architecture}`,
+    expected: "a neuron is explained as fn(gate) · up, or fn(up), of sums over what its MLP reads",
+    got: `no weight ${ofPart(part, missing)} in the family ${model.architecture}`,
   });
 }
 
@@ -73,33 +66,32 @@ export interface NeuronSum {
 /** Every product of the sums of one neuron, at the position that was read. */
 export async function neuronSums(
   model: Model,
-  { layer, index }: LayerComponent,
+  part: NeuronPart,
   branches: readonly BranchNames[],
   run: Run,
 ): Promise<NeuronSum[]> {
   const { dModel } = model.config;
-  const { weights } = model.bindings;
-  const normBias = `blocks.${layer}.ln2.bias`;
-  const inputs = run.get(`blocks.${layer}.ln2.out`).data;
+  const has = (name: string): boolean => model.bindings.weights.has(name);
+  const normBias = `blocks.${part.layer}.ln2.bias`;
+  const inputs = run.get(mlpInput(model, part.layer).point).data;
   const outputs = await model.evaluate(
-    ({ weight }) => {
-      const neuron = input("neuron", "int", [1]);
-      const parts = branches.map((branch) => {
-        const row = selectRows(weight(branch.weight), neuron); // [1, dModel]
+    (scope) => {
+      const sums = branches.map((branch) => {
+        const row = neuronRow(model, scope, part, branch.weight); // [1, dModel]
         return {
           [`${branch.name}.weights`]: row,
           [`${branch.name}.products`]: mul(row, input("inputs", "float", [dModel])),
-          ...(weights.has(branch.bias) && { [`${branch.name}.bias`]: selectRows(weight(branch.bias), neuron) }),
-          ...(weights.has(normBias) && { [`${branch.name}.normBias`]: mul(row, weight(normBias)) }),
+          ...(has(ofPart(part, branch.bias)) && { [`${branch.name}.bias`]: neuronBias(scope, part, branch.bias) }),
+          ...(has(normBias) && { [`${branch.name}.normBias`]: mul(row, scope.weight(normBias)) }),
         };
       });
-      return Object.assign({}, ...parts);
+      return Object.assign({}, ...sums);
     },
-    { neuron: Int32Array.of(index) },
+    neuronInputs(model, part),
     { inputs },
   );
   return branches.map(({ name }): NeuronSum => {
-    const of = (part: string) => outputs.get(`${name}.${part}`)?.data;
+    const of = (what: string) => outputs.get(`${name}.${what}`)?.data;
     const [row, products] = [of("weights"), of("products")] as [Float32Array, Float32Array];
     const list = range(dModel).map((dimension): Product => {
       const value = products[dimension];
@@ -115,51 +107,55 @@ export async function neuronSums(
   });
 }
 
+/** A sum of a neuron whose largest products are traced. */
+interface TracedSum {
+  readonly branch: BranchNames;
+  readonly sum: NeuronSum;
+  readonly nTerms: number;
+}
+
 /**
  * What wrote the inputs of a neuron's sums, and what its value does: outputs of a tape by branch, whose row 0 is the
  * whole sum and whose row 1 + i the i-th of its largest products.
  */
 export async function traceNeuron(
   model: Model,
-  { layer, index }: LayerComponent,
-  traced: readonly { readonly branch: BranchNames; readonly sum: NeuronSum; readonly nTerms: number }[],
+  part: NeuronPart,
+  traced: readonly TracedSum[],
   components: Components,
   run: Run,
+  reader: NeuronReader,
   nTokens: number,
 ): Promise<Output> {
   const { dModel } = model.config;
-  const post = `blocks.${layer}.mlp.post`;
+  const route = routeOf(model, part.layer, "mlp");
+  const mlp = mlpInput(model, part.layer);
+  const read = components.inputs(run);
   const outputs = await model.evaluate(
     (scope) => {
-      const { weight } = scope;
-      const column = selectColumns(weight(`blocks.${layer}.mlp.wDown`), input("neuron", "int", [1])); // [1, dModel]
-      const parts = traced.map(({ branch, nTerms }) => {
+      const written = mul(neuronColumn(model, scope, part), input("value", "float", [])); // [1, dModel]
+      const sums = traced.map(({ branch, nTerms }) => {
         const directions = input(`${branch.name}.directions`, "float", [1 + nTerms, dModel]);
-        return components.build(scope, beforeNorm(directions, ln2Weights(model, scope, layer)), branch.name);
+        return components.build(scope, mlp.back(scope, directions), branch.name);
       });
       return Object.assign(
-        { activated: activate(input("pre", "float", [1]), { fn: activationOf(model, layer) }) },
-        buildWritten(scope, mul(column, input("value", "float", [])), nTokens),
-        ...parts,
+        { activated: activated(activationOf(model, part), input("pre", "float", [1])) },
+        buildWritten(scope, route.forth(scope, written), nTokens),
+        ...sums,
       );
     },
-    { neuron: Int32Array.of(index) },
+    { ...read.ints, ...neuronInputs(model, part) },
     {
-      ...components.inputs(run),
-      pre: [run.get(traced[0].branch.point).at(0, index)],
-      value: [run.get(post).at(0, index)],
+      ...read.floats,
+      ...route.inputs(run),
+      pre: [reader.value("pre")],
+      value: [reader.factor * reader.value("post")],
       ...Object.fromEntries(
         traced.map(({ branch, sum, nTerms }) => [`${branch.name}.directions`, directionsOf(sum, nTerms, dModel)]),
       ),
     },
   );
   return (name) => outputs.get(name) as Tensor;
-}
-
-function ln2Weights({ bindings }: Model, { weight }: WeightScope, layer: number): { gain: Value; bias?: Value } {
-  const bias = `blocks.${layer}.ln2.bias`;
-  const gain = weight(`blocks.${layer}.ln2.gain`);
-  return bindings.weights.has(bias) ? { gain, bias: weight(bias) } : { gain };
 }
 
 /** At the norm's output: all weights of a sum, then each of its largest products' weight alone. */

@@ -1,14 +1,24 @@
 /** What a neuron's weights alone say: which directions excite it, what it writes, and which neurons are like it. */
 
-import { beforeNorm } from "../nn/norm.ts";
-import { matmul, norm, selectColumns, selectRows, topK } from "../ops/index.ts";
-import type { Model } from "../run/model.ts";
+import { matmul, mul, norm, topK } from "../ops/index.ts";
+import type { Model, WeightScope } from "../run/model.ts";
 import { input } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { alongColumns, alongRows } from "./cosines.ts";
+import { expertRows, rowsOf } from "./expert-writers.ts";
 import { type Entry, extremes, largestInSize } from "./extremes.ts";
-import type { LayerComponent } from "./options.ts";
+import {
+  mlpInput,
+  type NeuronPart,
+  neuronAddress,
+  neuronBias,
+  neuronColumn,
+  neuronInputs,
+  neuronRow,
+  ofPart,
+} from "./neuron-part.ts";
+import { postNorm } from "./route.ts";
 import { type ShownToken, showToken } from "./tokens.ts";
 
 /** Weights between the residual stream and a neuron. */
@@ -37,7 +47,7 @@ export interface NeuronInWeights {
   /** One row, or the gate's and then the other branch's: fn(gate) · up. */
   readonly inputs: readonly NeuronWeights[];
   readonly output: NeuronWeights;
-  /** Tokens whose logits a positive value raises and lowers most, times the final norm's divisor. */
+  /** Tokens whose logits a positive value raises and lowers most, times the divisors of the norms on the way. */
   readonly promotes: readonly TokenWeight[];
   readonly suppresses: readonly TokenWeight[];
   /**
@@ -45,7 +55,7 @@ export interface NeuronInWeights {
    * the MLP, as if nothing else were in the residual stream and whatever its length.
    */
   readonly excitedBy: readonly TokenWeight[];
-  /** Of all layers, by cosine of the first of `inputs`, and of `output`. */
+  /** Of all layers, for an expert's neuron of the expert, by cosine of the first of `inputs`, and of `output`. */
   readonly nearestByInput: readonly SimilarNeuron[];
   readonly nearestByOutput: readonly SimilarNeuron[];
 }
@@ -53,54 +63,55 @@ export interface NeuronInWeights {
 /** `k`: how many dimensions and tokens to list; `nNearest`: how many similar neurons, for which all layers are searched. */
 export async function neuronInWeights(
   model: Model,
-  { layer, index }: LayerComponent,
+  part: NeuronPart,
   k: number,
   nNearest: number,
 ): Promise<NeuronInWeights> {
-  const { nLayers, dFf, dModel, vocabSize } = model.config;
-  const has = (name: string): boolean => model.bindings.weights.has(name);
-  const branches = inputBranches(has, layer);
-  const layers = nNearest === 0 ? [] : Array.from({ length: nLayers }, (_, i) => i);
+  const { dModel, vocabSize } = model.config;
+  const branches = inputBranches(model, part);
+  const searched = nNearest === 0 ? [] : searchedParts(model, part);
   const [nDimensions, nTokens] = [Math.min(k, dModel), Math.min(k, vocabSize)];
   const results = await model.evaluate(
-    ({ weight, readout }) => {
-      const neuron = input("neuron", "int", [1]);
-      const rows = branches.map(({ w }) => selectRows(weight(mlpWeight(layer, w)), neuron)); // [1, dModel]
-      const written = selectColumns(weight(mlpWeight(layer, "wDown")), neuron); // [1, dModel]
-      const biases = branches.map(({ bias }) => bias && selectRows(weight(mlpWeight(layer, bias)), neuron));
-      const norms = has(`blocks.${layer}.ln2.gain`) ? ln2(layer, has, weight) : undefined;
-      const seen = norms === undefined ? rows[0] : beforeNorm(rows[0], norms);
+    (scope) => {
+      const rows = branches.map(({ w }) => neuronRow(model, scope, part, w)); // [1, dModel]
+      const written = neuronColumn(model, scope, part); // [1, dModel]
+      const biases = branches.map(({ bias }) => bias && neuronBias(scope, part, bias));
+      const seen = mlpInput(model, part.layer).back(scope, rows[0]);
       return Object.assign(
-        { ...summary("output", written, nDimensions), ...extremes("logits", readout(written), nTokens) },
+        { ...summary("output", written, nDimensions) },
+        extremes("logits", scope.readout(throughGain(model, scope, part, written)), nTokens),
         ...rows.map((row, i) => summary(`input ${i}`, row, nDimensions)),
         ...biases.map((bias, i) => bias && { [`input ${i}.bias`]: bias }),
-        top("embeddings", matmul(seen, weight("embed")), nTokens),
-        ...layers.flatMap((other) => [
-          // The neuron itself is the nearest of all.
-          top(`input of ${other}`, alongRows(rows[0], weight(mlpWeight(other, branches[0].w)), dFf), nNearest + 1, dFf),
-          top(`output of ${other}`, alongColumns(written, weight(mlpWeight(other, "wDown")), dFf), nNearest + 1, dFf),
-        ]),
+        top("embeddings", matmul(seen, scope.weight("embed")), nTokens),
+        ...searched.flatMap((other) => {
+          const { inputs, outputs, nNeurons } = weightsOf(model, scope, other, branches[0].w);
+          return [
+            // The neuron itself is the nearest of all.
+            top(`input of ${other.layer}`, alongRows(rows[0], inputs, nNeurons), nNearest + 1, nNeurons),
+            top(`output of ${other.layer}`, alongColumns(written, outputs, nNeurons), nNearest + 1, nNeurons),
+          ];
+        }),
       );
     },
-    { neuron: Int32Array.of(index) },
+    { ...neuronInputs(model, part), ...searchInputs(model, part) },
   );
   const result = (name: string): Tensor => results.get(name) as Tensor;
-  const inputs = branches.map(({ w }, i) => presentWeights(mlpWeight(layer, w), `input ${i}`, results));
-  const output = presentWeights(mlpWeight(layer, "wDown"), "output", results);
+  const inputs = branches.map(({ w }, i) => presentWeights(ofPart(part, w), `input ${i}`, results));
+  const output = presentWeights(ofPart(part, "wDown"), "output", results);
   const tokens = (name: string, sign = 1): TokenWeight[] =>
     entries(name, result).map(({ index: token, value }) => ({ ...showToken(model, token), value: sign * value }));
   const nearest = (side: "input" | "output", length: number): SimilarNeuron[] =>
-    layers
-      .flatMap((other) => entries(`${side} of ${other}`, result).map((entry) => ({ layer: other, ...entry })))
+    searched
+      .flatMap((other) => entries(`${side} of ${other.layer}`, result).map((entry) => ({ other, ...entry })))
       // A neuron of zeros points nowhere.
-      .filter((near) => !Number.isNaN(near.value) && !(near.layer === layer && near.index === index))
+      .filter((near) => !Number.isNaN(near.value) && !(near.other.layer === part.layer && near.index === part.index))
       .sort((a, b) => b.value - a.value)
       .slice(0, nNearest)
-      .map((near) => ({
-        address: `L${near.layer}.N${near.index}`,
-        layer: near.layer,
-        neuron: near.index,
-        cosine: near.value / length,
+      .map(({ other, index, value }) => ({
+        address: neuronAddress({ ...other, index }),
+        layer: other.layer,
+        neuron: index,
+        cosine: value / length,
       }));
   return {
     inputs,
@@ -113,21 +124,44 @@ export async function neuronInWeights(
   };
 }
 
-function mlpWeight(layer: number, name: string): string {
-  return `blocks.${layer}.mlp.${name}`;
-}
-
 /** What a neuron reads the residual stream by: one row of a plain MLP; the gate's first of a gated one. */
-function inputBranches(has: (name: string) => boolean, layer: number): { w: string; bias: string | undefined }[] {
-  const names = ["Gate", "Up"].filter((name) => has(mlpWeight(layer, `w${name}`)));
-  return names.map((name) => {
-    return { w: `w${name}`, bias: has(mlpWeight(layer, `b${name}`)) ? `b${name}` : undefined };
-  });
+function inputBranches(model: Model, part: NeuronPart): { w: string; bias: string | undefined }[] {
+  const has = (name: string): boolean => model.bindings.weights.has(ofPart(part, name));
+  const names = ["Gate", "Up"].filter((name) => has(`w${name}`));
+  return names.map((name) => ({ w: `w${name}`, bias: has(`b${name}`) ? `b${name}` : undefined }));
 }
 
-function ln2(layer: number, has: (name: string) => boolean, weight: (name: string) => Value) {
-  const [gain, bias] = [`blocks.${layer}.ln2.gain`, `blocks.${layer}.ln2.bias`];
-  return { gain: weight(gain), bias: has(bias) ? weight(bias) : undefined };
+/** A vector through the gain of the norm between the MLP and the stream, where a family has one. */
+function throughGain({ bindings }: Model, { weight }: WeightScope, { layer }: NeuronPart, vector: Value): Value {
+  const gain = `${postNorm(layer, "mlp")}.gain`;
+  return bindings.weights.has(gain) ? mul(vector, weight(gain)) : vector;
+}
+
+/** The neurons among which similar ones are looked for: of the MLPs of all layers, or of the one expert. */
+function searchedParts(model: Model, part: NeuronPart): NeuronPart[] {
+  if (part.expert !== undefined) return [part];
+  const layers = Array.from({ length: model.config.nLayers }, (_, layer) => ({ ...part, layer }));
+  return layers.filter((other) => model.bindings.weights.has(ofPart(other, "wDown")));
+}
+
+/** Input rows [n, dModel] and output columns [dModel, n] of the neurons of an MLP or an expert. */
+function weightsOf(model: Model, scope: WeightScope, part: NeuronPart, w: string) {
+  const { dFf, dModel, sparse } = model.config;
+  if (part.expert === undefined) {
+    const nNeurons = part.group === "shared" ? (sparse?.dShared ?? 0) : dFf;
+    return { inputs: scope.weight(ofPart(part, w)), outputs: scope.weight(ofPart(part, "wDown")), nNeurons };
+  }
+  const nNeurons = sparse?.dExpert ?? 0;
+  return {
+    inputs: expertRows(model, ofPart(part, w), input("expertNeurons", "int", [nNeurons])),
+    outputs: expertRows(model, ofPart(part, "wDown"), input("expertRows", "int", [dModel])),
+    nNeurons,
+  };
+}
+
+/** The inputs that `weightsOf` declares beyond those of the neuron itself. */
+function searchInputs({ config }: Model, { expert }: NeuronPart): Record<string, Int32Array> {
+  return expert === undefined ? {} : { expertNeurons: rowsOf(expert, config.sparse?.dExpert ?? 0) };
 }
 
 function summary(name: string, row: Value, k: number): Record<string, Value> {

@@ -1,18 +1,12 @@
 import { RequestError } from "../errors.ts";
-import { selectColumns } from "../ops/index.ts";
+import { mergeHeads, selectColumns } from "../ops/index.ts";
 import { isChat, type Prompt } from "../run/chat.ts";
 import type { Model } from "../run/model.ts";
 import { checkOptions } from "../run/options.ts";
 import { input } from "../tape/builder.ts";
+import { type NeuronPart, neuronOf, ofPart } from "./neuron-part.ts";
 import { type NeuronInWeights, type NeuronWeights, neuronInWeights, type TokenWeight } from "./neuron-weights.ts";
-import {
-  checkInteger,
-  checkWithoutText,
-  chosenComponent,
-  type LayerComponent,
-  VIEW_OPTIONS,
-  type ViewOptions,
-} from "./options.ts";
+import { checkInteger, checkWithoutText, VIEW_OPTIONS, type ViewOptions } from "./options.ts";
 import { type Report, report } from "./report.ts";
 import { table } from "./text/table.ts";
 import { asManyAsFit, quoteToken } from "./text/width.ts";
@@ -33,19 +27,25 @@ export interface NeuronActivation extends ShownToken {
   /** Which of the texts. */
   readonly sequence: number;
   readonly position: number;
-  /** What the activation function is applied to (`mlp.pre`). */
+  /** What the activation function is applied to (`mlp.pre`, `experts.pre`). */
   readonly pre: number;
   /** Of a gated MLP the other factor (`mlp.preLinear`). */
   readonly preLinear?: number;
   /** The neuron's value (`mlp.post`). */
   readonly value: number;
+  /** Of an expert's neuron what the expert's output was multiplied with. */
+  readonly expertWeight?: number;
 }
 
 export interface Neuron extends NeuronInWeights {
   readonly address: string;
   readonly layer: number;
   readonly neuron: number;
-  /** Every token of every text, in order. */
+  /** Of a neuron that is one of an expert's. */
+  readonly expert?: number;
+  /** Tokens of all texts; an expert's neuron has values at those that went to the expert, and at no others. */
+  readonly nTokens: number;
+  /** Every token of every text where it has a value, in order. */
   readonly activations: readonly NeuronActivation[];
   /** The k with the largest values, largest first. */
   readonly strongest: readonly NeuronActivation[];
@@ -53,30 +53,32 @@ export interface Neuron extends NeuronInWeights {
   readonly rows: readonly NeuronActivation[];
 }
 
-/** One neuron, `L5.N123`: what its weights say, and where it fires. */
+/** One neuron, `L5.N123`, `L5.shared.N123` or `L5.E17.N123`: what its weights say, and where it fires. */
 export async function neuron(model: Model, address: string, options: NeuronOptions = {}): Promise<Report<Neuron>> {
   const { on, k = 8, nearest = 5, ...runOptions } = options;
   checkOptions("neuron", runOptions, VIEW_OPTIONS);
   checkInteger("neuron: k", k, 1);
   checkInteger("neuron: nearest", nearest, 0);
-  const component = chosenComponent(model, "neuron", address, "blocks.{i}.mlp.post");
+  const component = chosenNeuron(model, address);
   if (on === undefined) checkWithoutText("neuron", runOptions);
   const inWeights = await neuronInWeights(model, component, k, nearest);
   const view = activationView(model, component);
   const activations: NeuronActivation[] = [];
+  let nTokens = 0;
   for (const [sequence, text] of texts(on).entries()) {
     const tokens = model.encode(text);
     const run = await model.runDerived(tokens, view, { ...runOptions, logits: "none" });
     const shown = showTokens(model, tokens);
-    activations.push(
-      ...view.present(run).map((found, position) => ({ ...shown[position], sequence, position, ...found })),
-    );
+    nTokens += tokens.length;
+    activations.push(...view.present(run).map((found) => ({ ...shown[found.position], sequence, ...found })));
   }
   const data: Neuron = {
     address: component.address,
     layer: component.layer,
     neuron: component.index,
+    ...(component.expert !== undefined && { expert: component.expert }),
     ...inWeights,
+    nTokens,
     activations,
     strongest: activations.toSorted((a, b) => b.value - a.value).slice(0, k),
     rows: activations,
@@ -91,30 +93,97 @@ function texts(on: NeuronOptions["on"]): readonly Prompt[] {
   throw new RequestError("request.option", { path: "neuron: on", expected: "there must be a text", got: "[]" });
 }
 
-type Activation = Pick<NeuronActivation, "pre" | "preLinear" | "value">;
+/** @throws RequestError for anything but one neuron, at no positions. */
+function chosenNeuron(model: Model, address: string): NeuronPart {
+  const { addresses, positions } = model.address(address);
+  const part = neuronOf(addresses[0]);
+  if (part !== undefined && addresses.length === 1 && positions === undefined) return part;
+  throw new RequestError("request.option", {
+    path: "neuron: address",
+    expected: "must name one neuron and no positions",
+    got: address,
+    remedy: "Write it like L0.N3, L0.E2.N3 or L0.shared.N3.",
+  });
+}
 
-/** The neuron's numbers at every token. */
-function activationView(model: Model, { layer, index }: LayerComponent): View<Activation[]> {
-  const point = (name: string): string => `blocks.${layer}.mlp.${name}`;
-  const isGated = model.bindings.weights.has(point("wGate"));
+type Activation = Pick<NeuronActivation, "position" | "pre" | "preLinear" | "value" | "expertWeight">;
+
+/** The neuron's numbers at every token that it has any at. */
+function activationView(model: Model, part: NeuronPart): View<Activation[]> {
+  const isGated = model.bindings.weights.has(ofPart(part, "wGate"));
   const names = isGated ? ["pre", "preLinear", "post"] : ["pre", "post"];
+  const columns = new Map(names.map((name) => [name, ofPart(part, name)]));
+  return part.expert === undefined ? everywhere(part, columns) : whereChosen(model, part, part.expert, columns);
+}
+
+/** The neuron's column of points [T, n]. */
+function everywhere(part: NeuronPart, columns: ReadonlyMap<string, string>): View<Activation[]> {
   return {
-    key: `neuron ${layer}`,
-    points: names.map(point),
-    ints: { neuron: Int32Array.of(index) },
+    key: `neuron ${[...columns.values()]}`,
+    points: [...columns.values()],
+    ints: { neuron: Int32Array.of(part.index) },
     build({ at }) {
       const neuron = input("neuron", "int", [1]);
-      return Object.fromEntries(names.map((name) => [`neuron.${name}`, selectColumns(at(point(name)), neuron)])); // [1, T]
+      return Object.fromEntries(
+        [...columns].map(([name, point]) => [`neuron.${name}`, selectColumns(at(point), neuron)]), // [1, T]
+      );
     },
     present(run) {
-      const [pre, value] = [run.derived("neuron.pre").data, run.derived("neuron.post").data];
-      const preLinear = isGated ? run.derived("neuron.preLinear").data : undefined;
-      return Array.from(value, (_, t) => ({
-        pre: pre[t],
-        ...(preLinear && { preLinear: preLinear[t] }),
-        value: value[t],
-      }));
+      const of = (name: string) => run.derived(`neuron.${name}`).data;
+      return Array.from(of("post"), (_, t) => activationAt(columns, of, t, t));
     },
+  };
+}
+
+/** The neuron's place in each slot [T, A, dExpert], and which slots are the expert's. */
+function whereChosen(
+  { config }: Model,
+  part: NeuronPart,
+  expert: number,
+  columns: ReadonlyMap<string, string>,
+): View<Activation[]> {
+  const [indices, weights] = ["indices", "weights"].map((name) => `blocks.${part.layer}.router.${name}`);
+  const { nExpertsPerToken = 0, dExpert = 0 } = config.sparse ?? {};
+  const places = Int32Array.from({ length: nExpertsPerToken }, (_, slot) => slot * dExpert + part.index);
+  return {
+    key: `expert neuron ${[...columns.values()]}`,
+    points: [...columns.values(), indices, weights],
+    ints: { places },
+    build({ at }) {
+      const chosen = input("places", "int", [nExpertsPerToken]);
+      return {
+        ...Object.fromEntries(
+          [...columns].map(([name, point]) => [`neuron.${name}`, selectColumns(mergeHeads(at(point)), chosen)]), // [A, T]
+        ),
+        "neuron.indices": at(indices),
+        "neuron.weights": at(weights),
+      };
+    },
+    present(run) {
+      const of = (name: string) => run.derived(`neuron.${name}`).data;
+      const chosen = run.derived("neuron.indices"); // [T, A]
+      const nTokens = chosen.shape[0];
+      return Array.from({ length: nTokens }, (_, t) => t).flatMap((t) => {
+        const slot = chosen.row(t).data.indexOf(expert);
+        if (slot < 0) return [];
+        const expertWeight = of("weights")[t * nExpertsPerToken + slot];
+        return [{ ...activationAt(columns, of, slot * nTokens + t, t), expertWeight }];
+      });
+    },
+  };
+}
+
+function activationAt(
+  columns: ReadonlyMap<string, string>,
+  of: (name: string) => ArrayLike<number>,
+  at: number,
+  position: number,
+): Activation {
+  return {
+    position,
+    pre: of("pre")[at],
+    ...(columns.has("preLinear") && { preLinear: of("preLinear")[at] }),
+    value: of("post")[at],
   };
 }
 
@@ -148,6 +217,10 @@ function print(data: Neuron, width: number): string {
       .filter(([, items]) => items.length > 0)
       .map(([label, items]) => `${label.padEnd(LABEL)}${asManyAsFit(items, width - LABEL)}`),
   ];
+  if (data.expert !== undefined && data.nTokens > 0) {
+    const went = `${data.activations.length} of ${data.nTokens} tokens went to expert ${data.expert}`;
+    lines.push("", `${went}; at others the neuron has no value`);
+  }
   if (strongest.length === 0) return lines.join("\n");
   const isGated = strongest[0].preLinear !== undefined;
   const fires = table({
