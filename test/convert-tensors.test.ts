@@ -45,12 +45,12 @@ async function checkpointWith(name: string, nRows: number, nColumns: number, dty
 async function whole(
   specs: Record<string, WeightSpec>,
   checkpoint: Checkpoint,
-  target: "part" | "gguf",
+  target: "huggingFace" | "gguf",
   type: ComputeDtype,
 ) {
   const declared = new Map(Object.entries(specs));
   const { weights } = bindWeights(declared, checkpoint, { prefix: "", ignored: [] });
-  const [tensor] = targetTensors(declared, weights, (_, spec) => spec[target]!);
+  const [tensor] = targetTensors(declared, weights, (_, spec) => spec[target][0]!);
   const pieces = await Array.fromAsync(tensorBytes(tensor, type, checkpoint));
   const { buffer } = concat(...pieces);
   const numbers = type === "f16" ? new Float16Array(buffer) : new Float32Array(buffer);
@@ -113,7 +113,7 @@ describe("tensorBytes", () => {
       prefix: "",
       ignored: [],
     });
-    const [tensor] = targetTensors(new Map([["w", spec]]), weights, (_, { part }) => part);
+    const [tensor] = targetTensors(new Map([["w", spec]]), weights, (_, { huggingFace }) => huggingFace[0]!);
     expect(tensor.shape).toEqual([nIn, nOut]);
     const { buffer } = concat(...(await Array.fromAsync(tensorBytes(tensor, "f16", checkpoint))));
     expect(firstWrong(new Float16Array(buffer), nOut, (row, column) => at(column, row))).toBe(-1);
@@ -152,7 +152,7 @@ describe("tensorBytes", () => {
     const rows = await whole(specs, checkpoint, "gguf", "f32");
     expect(rows.shape).toEqual([3 * nOut, nIn]);
     expect(firstWrong(rows.numbers, nIn, (row, column) => at(column, row))).toBe(-1);
-    const columns = await whole(specs, checkpoint, "part", "f32");
+    const columns = await whole(specs, checkpoint, "huggingFace", "f32");
     expect(columns.shape).toEqual([nIn, 3 * nOut]);
     expect(firstWrong(columns.numbers, 3 * nOut, at)).toBe(-1);
   });

@@ -4,17 +4,23 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
 import { type Model, PointError, RequestError, type Tensor, type WeightPart } from "../node/index.ts";
 import { openGguf } from "../src/checkpoint/gguf.ts";
-import { openSafetensorsFile } from "../src/checkpoint/safetensors.ts";
+import { openSafetensors, openSafetensorsFile } from "../src/checkpoint/safetensors.ts";
 import { type Binding, bindWeights } from "../src/weights/bind.ts";
-import { decodeWeight } from "../src/weights/decode.ts";
-import { WeightSpec } from "../src/weights/schema.ts";
-import { decodeSlice } from "../src/weights/slice.ts";
+import { decodeSlice, decodeWeight } from "../src/weights/decode.ts";
+import { stored as storedAs } from "../src/weights/schema.ts";
 import { concat, MemorySource, safetensors } from "./checkpoint-files.ts";
 import { fixture, readTensors } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
 
 const models = new Map<string, Model>();
-const names = ["goldens/llama", "goldens/gpt2", "goldens/qwen3-bias-tied", "gguf/llama.gguf", "gguf/blocks.gguf"];
+const names = [
+  "goldens/llama",
+  "goldens/gpt2",
+  "goldens/qwen3-bias-tied",
+  "gguf/llama.gguf",
+  "gguf/blocks.gguf",
+  "fp8",
+];
 beforeAll(async () => {
   for (const name of names) models.set(name, await open(fixture(name)));
 });
@@ -50,15 +56,17 @@ describe("a neuron", () => {
     for (const { values } of [wGate, wUp, wDown]) expect(values.shape).toEqual([dModel]);
     expect(wDown).toMatchObject({ weight: "blocks.1.mlp.wDown", weightShape: [dModel, dFf], columns: [5, 6] });
     expect(wDown.rows).toBeUndefined();
-    expect(wDown.stored).toMatchObject({
-      file: "model.safetensors",
-      tensor: "model.layers.1.mlp.down_proj.weight",
-      format: "f32",
-      rows: [0, dModel],
-      columns: [5, 6],
-      transposed: false,
-      isReordered: false,
-    });
+    expect(wDown.stored).toEqual([
+      {
+        file: "model.safetensors",
+        tensor: "model.layers.1.mlp.down_proj.weight",
+        format: "f32",
+        rows: [0, dModel],
+        columns: [5, 6],
+        transposed: false,
+        isReordered: false,
+      },
+    ]);
   });
 
   it("is a column of a matrix that is stored transposed, with its bias", async () => {
@@ -71,7 +79,7 @@ describe("a neuron", () => {
     expect(bUp.values.shape).toEqual([]);
     expect([...bUp.values.data]).toEqual([stored("c_fc.bias").data[3]]);
     expect([...wDown.values.data]).toEqual(cut(stored("c_proj.weight"), [3]));
-    expect(wDown.stored).toMatchObject({ rows: [3, 4], transposed: true });
+    expect(wDown.stored).toMatchObject([{ rows: [3, 4], transposed: true }]);
   });
 
   it("gives what the engine computes: its value from its input, and its part of the output", async () => {
@@ -118,7 +126,7 @@ describe("a head", () => {
       );
     }
     const { wQ, wV } = await parts("gguf/llama.gguf", "L1.H0");
-    expect([wQ.stored.isReordered, wV.stored.isReordered]).toEqual([true, false]);
+    expect([wQ, wV].map(({ stored }) => stored.map(({ isReordered }) => isReordered))).toEqual([[true], [false]]);
   });
 
   it("has its biases, and of a tensor that holds q, k and v its own third", async () => {
@@ -131,7 +139,7 @@ describe("a head", () => {
     const transposed = columns.flatMap((column) => cut(weight, range(0, dModel), [column]));
     expect([...wK.values.data]).toEqual(transposed);
     expect([...bK.values.data]).toEqual(columns.map((i) => bias.data[i]));
-    expect(wK.stored.columns).toEqual([dModel + headDim, dModel + 2 * headDim]);
+    expect(wK.stored.map(({ columns }) => columns)).toEqual([[dModel + headDim, dModel + 2 * headDim]]);
     expect(bO).toBeUndefined();
   });
 
@@ -141,6 +149,65 @@ describe("a head", () => {
     expect(Object.keys(kv)).toEqual(["wK"]);
     const { headDim } = modelOf("goldens/llama").config;
     expect(kv.wK.rows).toEqual([headDim, 2 * headDim]);
+  });
+});
+
+describe("an expert", () => {
+  const at = async (name: string) => {
+    const checkpoint = await openSafetensors(await openFolder(fixture("fp8")));
+    const binding = modelOf("fp8").bindings.weights.get(name) as Binding;
+    const numbers = await decodeWeight(binding, checkpoint, "f32");
+    await checkpoint.close();
+    const [, nRows, nColumns] = binding.shape;
+    return (expert: number, row: number, column: number) => numbers[(expert * nRows + row) * nColumns + column];
+  };
+
+  it("is its matrix of each stack, in the tensors of its own", async () => {
+    const { wGate, wUp, wDown, ...others } = await parts("fp8", "L1.E2");
+    expect(others).toEqual({});
+    const { dModel, sparse } = modelOf("fp8").config;
+    const { dExpert = 0, nExperts = 0 } = sparse ?? {};
+    const down = await at("blocks.1.experts.wDown");
+    expect(wDown).toMatchObject({ weightShape: [nExperts, dModel, dExpert], expert: 2, rows: undefined });
+    expect(wDown.values.shape).toEqual([dModel, dExpert]);
+    expect([...wDown.values.data]).toEqual(
+      range(0, dModel).flatMap((row) => range(0, dExpert).map((column) => down(2, row, column))),
+    );
+    for (const { stored } of [wGate, wUp]) {
+      expect(stored).toMatchObject([{ format: "f8_e4m3", rows: [0, dExpert], columns: [0, dModel] }]);
+      expect(stored[0]?.tensor).toMatch(/^model\.layers\.1\.mlp\.experts\.2\.(gate|up)_proj\.weight$/);
+    }
+    const { parts: own } = await modelOf("fp8").weight("model.layers.1.mlp.experts.2.down_proj.weight");
+    expect(own).toEqual([wDown]);
+    expect((await modelOf("fp8").weight("blocks.1.experts.wDown[2]")).parts).toEqual([wDown]);
+    const [row] = (await modelOf("fp8").weight("model.layers.1.mlp.experts.2.down_proj.weight[3]")).parts;
+    expect([...row.values.data]).toEqual(range(0, dExpert).map((column) => down(2, 3, column)));
+  });
+
+  it("has neurons, each a row of gate and up and a column of down", async () => {
+    const { wGate, wUp, wDown, ...others } = await parts("fp8", "L1.E3.N5");
+    expect(others).toEqual({});
+    const { dModel } = modelOf("fp8").config;
+    const [gate, up, down] = await Promise.all(["wGate", "wUp", "wDown"].map((kind) => at(`blocks.1.experts.${kind}`)));
+    expect([...wGate.values.data]).toEqual(range(0, dModel).map((column) => gate(3, 5, column)));
+    expect([...wUp.values.data]).toEqual(range(0, dModel).map((column) => up(3, 5, column)));
+    expect([...wDown.values.data]).toEqual(range(0, dModel).map((row) => down(3, row, 5)));
+    expect([wGate, wDown]).toMatchObject([
+      { expert: 3, rows: [5, 6], columns: undefined },
+      { expert: 3, rows: undefined, columns: [5, 6] },
+    ]);
+  });
+
+  it("that every token goes to has its neurons as an MLP has", async () => {
+    expect(Object.keys(await parts("fp8", "L1.shared.N3"))).toEqual(["wGate", "wUp", "wDown"]);
+    expect(Object.keys(await parts("fp8", "L1.router"))).toEqual(["wRouter", "selectionBias"]);
+    const { parts: whole } = await modelOf("fp8").weight("L1.mlp");
+    const groups = whole.map(({ weight }) => weight.split(".")[2]);
+    expect([...new Set(groups)].toSorted()).toEqual(["experts", "router", "shared"]);
+  });
+
+  it.each(["L1.E4", "L1.E0.N99", "blocks.1.experts.wUp[4]"])("is refused where there is none: %s", async (address) => {
+    await expect(modelOf("fp8").weight(address)).rejects.toThrow(/0 to \d+/);
   });
 });
 
@@ -181,7 +248,7 @@ describe("whole weights", () => {
       const [{ values, stored }] = (await model.weight(name)).parts;
       expect(values.shape).toEqual(binding.shape);
       expect(values.data).toEqual(await decodeWeight(binding, checkpoint, "f32"));
-      expect(stored.format).toBe(binding.dtype);
+      expect(stored.map(({ format }) => format)).toEqual([binding.dtype]);
     }
     await checkpoint.close();
   });
@@ -195,8 +262,7 @@ describe("whole weights", () => {
       const source = new MemorySource("w.safetensors", file);
       const checkpoint = await openSafetensorsFile(source);
       const own = transposed ? shape.toReversed() : shape;
-      const part = { tensor: "w", transposed, rows: undefined, pairedHeads: undefined };
-      const weights = new Map([["w", new WeightSpec(own, part)]]);
+      const weights = new Map([["w", storedAs("w", own, { transposed })]]);
       const binding = bindWeights(weights, checkpoint, { prefix: "", ignored: [] }).weights.get("w") as Binding;
       const at = (row: number, column: number) => numbers[transposed ? column * 1200 + row : row * 1200 + column];
       const [nRows, nColumns] = own;

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { ARCHITECTURES } from "../src/architectures/index.ts";
 import { openSafetensorsFile } from "../src/checkpoint/safetensors.ts";
+import { sharedTensors } from "../src/convert/shares.ts";
 import { CheckpointError } from "../src/errors.ts";
 import { readConfig } from "../src/run/config.ts";
 import { DTYPE_SIZE_BYTES, type Dtype, type Precision } from "../src/tensor/dtype.ts";
 import { numel } from "../src/tensor/shape.ts";
-import { type Bindings, type BindOptions, bindWeights, findTensor } from "../src/weights/bind.ts";
+import { type Binding, type Bindings, type BindOptions, bindWeights, hasWeight } from "../src/weights/bind.ts";
 import { decodeWeight } from "../src/weights/decode.ts";
 import { boundTree, groupName, namedWeights, stored, type WeightSpec, type WeightTree } from "../src/weights/schema.ts";
 import { concat, MemorySource, safetensors } from "./checkpoint-files.ts";
@@ -58,7 +59,7 @@ describe("bindWeights", () => {
       shape: [6, 4],
       dtype: "f32",
       transposed: false,
-      rows: [0, 6],
+      pieces: [{ firstRow: 0, nRows: 6, from: 0, step: 1 }],
     });
     expect(ignored).toEqual([]);
   });
@@ -66,10 +67,10 @@ describe("bindWeights", () => {
   it("finds tensors without the prefix that some files leave out, or with one that others add", async () => {
     const bare = { "embed_tokens.weight": { shape: [5, 4] }, "layers.0.mlp.up_proj.weight": { shape: [6, 4] } };
     const { weights } = await bind(tree, bare);
-    expect(weights.get("embed")?.tensor.name).toBe("embed_tokens.weight");
+    expect(weights.get("embed")?.pieces[0]?.tensor.name).toBe("embed_tokens.weight");
     const { checkpoint } = await checkpointOf({ "transformer.wte.weight": { shape: [1] } });
-    expect(findTensor(checkpoint, stored("wte.weight", [1]), "transformer.")?.name).toBe("transformer.wte.weight");
-    expect(findTensor(checkpoint, stored("wpe.weight", [1]), "transformer.")).toBeUndefined();
+    expect(hasWeight(checkpoint, stored("wte.weight", [1]), "transformer.")).toBe(true);
+    expect(hasWeight(checkpoint, stored("wpe.weight", [1]), "transformer.")).toBe(false);
   });
 
   it("refuses both spellings in one file, of which one would be unused", async () => {
@@ -111,7 +112,7 @@ describe("bindWeights", () => {
     );
   });
 
-  it.each<Dtype>(["f64", "i32", "u8", "f8_e4m3", "bool"])("refuses %s, which is not computed with", async (dtype) => {
+  it.each<Dtype>(["f64", "i32", "u8", "f8_e5m2", "bool"])("refuses %s, which is not computed with", async (dtype) => {
     const wrong = { ...files, "model.embed_tokens.weight": { shape: [5, 4], dtype } };
     await expect(bind(tree, wrong)).rejects.toThrow(
       `model.safetensors: model.embed_tokens.weight: weights must be f32, f16, bf16; got ${dtype}.`,
@@ -140,7 +141,9 @@ describe("bindWeights", () => {
 
   it("refuses a shared tensor that has rows left over", async () => {
     const [q, k] = [stored("qkv", [2, 4], { rows: [0, 2] }), stored("qkv", [2, 4], { rows: [2, 4] })];
-    expect((await bind({ q, k }, { qkv: { shape: [4, 4] } })).weights.get("k")?.rows).toEqual([2, 4]);
+    expect((await bind({ q, k }, { qkv: { shape: [4, 4] } })).weights.get("k")?.pieces).toMatchObject([
+      { from: 2, nRows: 2 },
+    ]);
     const refusal = /qkv: every row of a tensor must belong to a weight; got \[6, 4\], of which 2 are left over/;
     await expect(bind({ q, k }, { qkv: { shape: [6, 4] } })).rejects.toThrow(refusal);
     await expect(bind({ q, k }, { qkv: { shape: [3, 4] } })).rejects.toThrow(
@@ -192,14 +195,15 @@ const gpt2 = { model_type: "gpt2", vocab_size: 5, n_embd: 4, n_layer: 1, n_head:
 async function bindFamily(json: object, change: (tensors: Record<string, TestTensor>) => void = () => {}) {
   const { architecture, config } = readConfig(json, "config.json");
   const all = namedWeights(architecture.weights(config, () => true));
+  const moves = [...all.values()].map(({ shape, huggingFace }) => ({
+    from: { shape } as Binding,
+    to: huggingFace[0]!,
+  }));
   const tensors: Record<string, TestTensor> = {};
-  for (const { shape, part } of all.values()) {
-    const whole = part.rows === undefined ? shape : [3 * (shape[0] ?? 0), ...shape.slice(1)];
-    tensors[part.tensor] = { shape: part.transposed ? whole.toReversed() : whole };
-  }
+  for (const { name, shape } of sharedTensors(moves)) tensors[name] = { shape };
   change(tensors);
   const { checkpoint } = await checkpointOf(tensors);
-  const has = (spec: WeightSpec) => findTensor(checkpoint, spec, architecture.prefix) !== undefined;
+  const has = (spec: WeightSpec) => hasWeight(checkpoint, spec, architecture.prefix);
   const { prefix, ignoredTensors: ignored } = architecture;
   return bindWeights(namedWeights(architecture.weights(config, has)), checkpoint, { prefix, ignored });
 }
@@ -224,11 +228,31 @@ describe("tied embeddings", () => {
 });
 
 describe("every family", () => {
+  const grouped = { ...llama, num_key_value_heads: 2 };
+  const routed = { ...grouped, num_experts_per_tok: 2 };
+  const sparse = { ...routed, moe_intermediate_size: 3 };
+  const latent = {
+    ...{ ...sparse, n_routed_experts: 4, n_shared_experts: 1, n_group: 2, topk_group: 1, first_k_dense_replace: 0 },
+    ...{ q_lora_rank: 3, kv_lora_rank: 4, qk_nope_head_dim: 2, qk_rope_head_dim: 2, v_head_dim: 3 },
+  };
+  const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 2, truncate: false };
   const configs: Record<string, object> = {
     gpt2,
     llama,
-    qwen2: { ...llama, model_type: "qwen2", num_key_value_heads: 2 },
-    qwen3: { ...llama, model_type: "qwen3", num_key_value_heads: 2 },
+    qwen2: { ...grouped, model_type: "qwen2" },
+    qwen3: { ...grouped, model_type: "qwen3" },
+    gemma: { ...grouped, model_type: "gemma" },
+    gemma2: { ...grouped, model_type: "gemma2" },
+    gemma3: { ...grouped, model_type: "gemma3_text" },
+    phi3: { ...grouped, model_type: "phi3" },
+    olmo2: { ...grouped, model_type: "olmo2" },
+    mixtral: { ...routed, model_type: "mixtral", num_local_experts: 3 },
+    olmoe: { ...routed, model_type: "olmoe", num_experts: 3 },
+    "qwen2-moe": { ...sparse, model_type: "qwen2_moe", num_experts: 3, shared_expert_intermediate_size: 4 },
+    "qwen3-moe": { ...sparse, model_type: "qwen3_moe", num_experts: 3 },
+    "gpt-oss": { ...routed, model_type: "gpt_oss", num_local_experts: 3, rope_scaling: yarn },
+    "deepseek-v2": { ...latent, model_type: "deepseek_v2" },
+    "deepseek-v3": { ...latent, model_type: "deepseek_v3" },
   };
 
   it.each(ARCHITECTURES)("$name: binds a complete file without its prefix as with it", async ({ name, prefix }) => {
@@ -243,7 +267,8 @@ describe("every family", () => {
   });
 
   it.each(ARCHITECTURES)("$name: refuses a file without any one of its tensors, but for lm_head", async ({ name }) => {
-    const names = new Set([...(await bindFamily(configs[name]!)).weights.values()].map(({ tensor }) => tensor.name));
+    const bindings = [...(await bindFamily(configs[name]!)).weights.values()];
+    const names = new Set(bindings.flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor.name)));
     names.delete("lm_head.weight");
     for (const missing of names) {
       const refusal = expect(bindFamily(configs[name]!, (tensors) => delete tensors[missing])).rejects;

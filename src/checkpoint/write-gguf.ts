@@ -1,5 +1,5 @@
 import { RequestError } from "../errors.ts";
-import { blockOf, type ComputeFormat, encodeRows, tensorSizeBytes } from "../tensor/format.ts";
+import { blockOf, encodeRows, type PlainFormat, tensorSizeBytes } from "../tensor/format.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 import { quote } from "./checkpoint.ts";
 import { ALIGNMENT_KEY, DEFAULT_ALIGNMENT, isAlignment, MAGIC, MAX_AXES, VERSION } from "./gguf-header.ts";
@@ -11,7 +11,7 @@ export interface GgufTensor {
   readonly name: string;
   /** Row-major, [out, in] or [out]. */
   readonly shape: readonly number[];
-  readonly type: ComputeFormat;
+  readonly type: PlainFormat;
   /**
    * All elements in order, in pieces of any size that hold whole blocks of the type (32 for q8_0): numbers, or bytes in
    * the type already.

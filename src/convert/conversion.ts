@@ -2,7 +2,7 @@ import type { CheckpointFormat } from "../checkpoint/checkpoint.ts";
 import type { GgufMetadata } from "../checkpoint/gguf-values.ts";
 import type { Folder } from "../host.ts";
 import type { OpenFiles } from "../run/files.ts";
-import type { ComputeFormat } from "../tensor/format.ts";
+import type { PlainFormat } from "../tensor/format.ts";
 import type { Bindings } from "../weights/bind.ts";
 import type { WeightSpec } from "../weights/schema.ts";
 import type { ConvertType } from "./types.ts";
@@ -33,7 +33,7 @@ export interface ConvertedFile {
 export interface Plan {
   readonly files: readonly ConvertedFile[];
   /** That most weights have. */
-  readonly type: ComputeFormat;
+  readonly type: PlainFormat;
   readonly nTensors: number;
   /** What is otherwise than asked for, or not there: sentences without a full stop. */
   readonly notes: readonly string[];

@@ -6,13 +6,13 @@ import type { ModelConfig } from "../config/model-config.ts";
 import type { Json } from "../config/reader.ts";
 import { type RopeConfig, ropeFrequencies } from "../config/rope.ts";
 import { ConfigError } from "../errors.ts";
-import type { ComputeFormat } from "../tensor/format.ts";
+import type { PlainFormat } from "../tensor/format.ts";
 
 /** PyTorch's names of the types. */
-const TORCH_DTYPES: Partial<Record<ComputeFormat, string>> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
+const TORCH_DTYPES: Partial<Record<PlainFormat, string>> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
 
 /** The same config with the type of the new weights; whether the embedding is tied is what the weights say. */
-export function withDtype(json: Json, type: ComputeFormat, isTied: boolean): Json {
+export function withDtype(json: Json, type: PlainFormat, isTied: boolean): Json {
   const { dtype, torch_dtype: _older, ...rest } = json;
   const key = dtype === undefined ? "torch_dtype" : "dtype";
   return { ...rest, tie_word_embeddings: isTied, [key]: TORCH_DTYPES[type] };

@@ -1,7 +1,9 @@
+import type { HasWeight } from "../architectures/architecture.ts";
 import { streamSafetensors } from "../checkpoint/write-safetensors.ts";
 import { ConfigReader, type Json } from "../config/reader.ts";
-import { RequestError } from "../errors.ts";
+import { ConfigError, RequestError } from "../errors.ts";
 import type { ComputeDtype } from "../tensor/dtype.ts";
+import type { Layout, WeightSpec } from "../weights/schema.ts";
 import type { ConversionOptions, ConversionSource, ConvertedFile, Plan } from "./conversion.ts";
 import { configOfGguf, withDtype } from "./hugging-face-config.ts";
 import { checkSameModel } from "./same-model.ts";
@@ -20,7 +22,7 @@ export async function planFolder(source: ConversionSource, options: ConversionOp
     const expected = "must be a positive number of bytes";
     throw new RequestError("request.option", { path: "convert: shardSizeBytes", expected, got: `${shardSizeBytes}` });
   }
-  const parts = targetTensors(source.specs, source.bindings.weights, (_, { part }) => part);
+  const parts = targetTensors(source.specs, source.bindings.weights, folderLayout);
   const { tensors, notes } = chooseTypes(parts, "safetensors", options.type);
   const type = commonType(tensors);
   const isTied = !source.bindings.weights.has("unembed");
@@ -53,7 +55,16 @@ function checkReadsBack(
 ): void {
   const names = new Set(tensors.map(({ name }) => name));
   const read = architecture.config(new ConfigReader(json), modelType);
-  checkSameModel(architecture, config, read, ({ part }) => names.has(part.tensor), "config.json");
+  const has: HasWeight = (spec) => folderLayout("", spec).pieces.every(({ tensor }) => names.has(tensor));
+  checkSameModel(architecture, config, read, has, "config.json");
+}
+
+/** The first layout of plain numbers: the blocks of MXFP4 with scales apart are only read. */
+function folderLayout(name: string, { huggingFace }: WeightSpec): Layout {
+  const layout = huggingFace.find(({ pieces }) => pieces.every(({ scales }) => scales === undefined));
+  if (layout !== undefined) return layout;
+  const expected = "a folder must have a tensor of plain numbers for every weight of the model";
+  throw new ConfigError("config.unsupported", { path: `convert: ${name}`, expected, got: "none" });
 }
 
 function shardFile({ name, tensors }: Shard, { checkpoint }: ConversionSource): ConvertedFile {

@@ -1,9 +1,10 @@
+import type { HasWeight } from "../architectures/architecture.ts";
 import type { GgufMetadata, GgufValue } from "../checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../checkpoint/write-gguf.ts";
 import { type GgufConfig, ggufConfigReader } from "../config/gguf.ts";
 import { ConfigError, RequestError } from "../errors.ts";
-import type { ComputeFormat } from "../tensor/format.ts";
-import type { Part, WeightSpec } from "../weights/schema.ts";
+import type { PlainFormat } from "../tensor/format.ts";
+import type { Layout, WeightSpec } from "../weights/schema.ts";
 import type { ConversionOptions, ConversionSource, Plan } from "./conversion.ts";
 import { ggufConfigValues, integer, ropeFactors, text } from "./gguf-config.ts";
 import { checkSameModel } from "./same-model.ts";
@@ -28,7 +29,7 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
   }
   const factors = ropeFactors(config);
   const values = ggufConfigValues(family, config);
-  const { tensors, notes } = chooseTypes(targetTensors(specs, bindings.weights, ggufPart), "gguf", options.type);
+  const { tensors, notes } = chooseTypes(targetTensors(specs, bindings.weights, ggufLayout), "gguf", options.type);
   checkReadsBack(source, family, values, tensors, factors);
   const type = commonType(tensors);
   const texts = await ggufTexts(source);
@@ -55,8 +56,8 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
   };
 }
 
-function ggufPart(name: string, { gguf }: WeightSpec): Part {
-  if (gguf !== undefined) return gguf;
+function ggufLayout(name: string, { gguf: [layout] }: WeightSpec): Layout {
+  if (layout !== undefined) return layout;
   const expected = "GGUF must have a name for every weight of the model";
   throw new ConfigError("config.unsupported", { path: `convert: ${name}`, expected, got: "none" });
 }
@@ -72,7 +73,8 @@ function checkReadsBack(
   const tensors = new Map(targets.map((tensor) => [tensor.name, tensor]));
   const contents = { values, tensors, ropeFactors: factors && [...factors] };
   const read = architecture.config(ggufConfigReader(family, contents, "the GGUF file"), family.modelType);
-  checkSameModel(architecture, config, read, ({ gguf }) => tensors.has(gguf?.tensor ?? ""), "GGUF");
+  const has: HasWeight = ({ gguf }) => gguf[0]?.pieces.every(({ tensor }) => tensors.has(tensor)) === true;
+  checkSameModel(architecture, config, read, has, "GGUF");
 }
 
 /** Of a GGUF file's metadata what holds for the next one as well. */
@@ -82,7 +84,7 @@ function kept(values: GgufMetadata, ignoredKeys: readonly string[]): [string, Gg
 }
 
 /** `before`: the metadata of a file whose types stay as they are. */
-function* typeValues(type: ComputeFormat, before: GgufMetadata | undefined): Generator<[string, GgufValue]> {
+function* typeValues(type: PlainFormat, before: GgufMetadata | undefined): Generator<[string, GgufValue]> {
   const number = ggufFileType(type);
   const fileType = before?.get("general.file_type") ?? (number === undefined ? undefined : integer(number));
   if (fileType !== undefined) yield ["general.file_type", fileType];

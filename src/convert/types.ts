@@ -2,16 +2,16 @@
 
 import type { CheckpointFormat } from "../checkpoint/checkpoint.ts";
 import { RequestError } from "../errors.ts";
-import { blockOf, type ComputeFormat, type Format, isBlockFormat, tensorSizeBytes } from "../tensor/format.ts";
+import { blockOf, isBlockFormat, type PlainFormat, tensorSizeBytes } from "../tensor/format.ts";
 import { numel } from "../tensor/shape.ts";
 import type { TargetTensor } from "./target-tensor.ts";
 
 /** The types that a model can be converted to; those in blocks are GGUF's alone. */
-export const CONVERT_TYPES = ["f32", "f16", "bf16", "q8_0", "q4_0"] as const satisfies readonly ComputeFormat[];
+export const CONVERT_TYPES = ["f32", "f16", "bf16", "q8_0", "q4_0"] as const satisfies readonly PlainFormat[];
 export type ConvertType = (typeof CONVERT_TYPES)[number];
 
 export interface TypedTensor extends TargetTensor {
-  readonly type: ComputeFormat;
+  readonly type: PlainFormat;
   readonly sizeBytes: number;
 }
 
@@ -74,18 +74,18 @@ function chooseGgufTypes(tensors: readonly TargetTensor[], wanted: ConvertType |
   return { tensors: chosen, notes };
 }
 
-function bitsPerElement(type: ComputeFormat): number {
+function bitsPerElement(type: PlainFormat): number {
   const { nElements, sizeBytes } = blockOf(type);
   return (8 * sizeBytes) / nElements;
 }
 
-function typed(tensor: TargetTensor, type: ComputeFormat): TypedTensor {
+function typed(tensor: TargetTensor, type: PlainFormat): TypedTensor {
   return { ...tensor, type, sizeBytes: tensorSizeBytes(tensor.shape, type) ?? 0 };
 }
 
 /** The type that most elements of matrices have: what a file's type is called. */
-export function commonType(tensors: readonly { readonly shape: readonly number[]; readonly type: ComputeFormat }[]) {
-  const nElements = new Map<ComputeFormat, number>();
+export function commonType(tensors: readonly { readonly shape: readonly number[]; readonly type: PlainFormat }[]) {
+  const nElements = new Map<PlainFormat, number>();
   for (const { shape, type } of tensors) {
     if (shape.length > 1) nElements.set(type, (nElements.get(type) ?? 0) + numel(shape));
   }
@@ -94,9 +94,9 @@ export function commonType(tensors: readonly { readonly shape: readonly number[]
 }
 
 /** `general.file_type`: llama.cpp's number for files of mostly this type; undefined where it has several. */
-export function ggufFileType(type: ComputeFormat): number | undefined {
+export function ggufFileType(type: PlainFormat): number | undefined {
   return FILE_TYPES[type];
 }
 
 /** `LLAMA_FTYPE_*` of `llama.h`. */
-const FILE_TYPES: Partial<Record<Format, number>> = { f32: 0, f16: 1, q4_0: 2, q8_0: 7, bf16: 32 };
+const FILE_TYPES: Partial<Record<PlainFormat, number>> = { f32: 0, f16: 1, q4_0: 2, q8_0: 7, bf16: 32 };

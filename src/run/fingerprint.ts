@@ -16,14 +16,16 @@ export async function fingerprintOf(
   bindings: Bindings,
   checkpoint: Checkpoint,
 ): Promise<string> {
-  const tensors = new Map([...bindings.weights.values()].map(({ tensor }) => [tensor.name, tensor]));
+  const pieces = [...bindings.weights.values()].flatMap((binding) => binding.pieces);
+  const used = pieces.flatMap(({ tensor, scales }) => (scales === undefined ? [tensor] : [tensor, scales.tensor]));
+  const tensors = new Map(used.map((tensor) => [tensor.name, tensor]));
   const sorted = [...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   const described = sorted.map(({ name, dtype, shape }) => [name, dtype, shape]);
-  const pieces = [new TextEncoder().encode(canonicalJson([architecture, config, described]))];
+  const contents = [new TextEncoder().encode(canonicalJson([architecture, config, described]))];
   for (const tensor of sorted) {
-    for (const sample of samplesOf(tensor)) pieces.push(await checkpoint.read(sample));
+    for (const sample of samplesOf(tensor)) contents.push(await checkpoint.read(sample));
   }
-  const digest = await crypto.subtle.digest("SHA-256", concatenated(pieces));
+  const digest = await crypto.subtle.digest("SHA-256", concatenated(contents));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

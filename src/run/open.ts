@@ -4,7 +4,7 @@ import type { Host } from "../host.ts";
 import { PointCatalog } from "../points/catalog.ts";
 import type { Precision } from "../tensor/dtype.ts";
 import { ChatTemplate } from "../tokenizer/chat-template.ts";
-import { type Bindings, bindWeights, findTensor, type IgnoredTensors } from "../weights/bind.ts";
+import { type Bindings, bindWeights, hasWeight, type IgnoredTensors } from "../weights/bind.ts";
 import { namedWeights, type WeightTree } from "../weights/schema.ts";
 import { type ModelFiles, type OpenFiles, openFiles } from "./files.ts";
 import { Model } from "./model.ts";
@@ -69,8 +69,12 @@ export async function openModel(
 export function bindFiles(files: OpenFiles, ignore: readonly string[]): { tree: WeightTree; bindings: Bindings } {
   const { architecture, config, ignoredKeys, checkpoint, usedTensors: used } = files;
   const { prefix } = architecture;
-  const tree = architecture.weights(config, (spec) => findTensor(checkpoint, spec, prefix) !== undefined);
-  const ignored: IgnoredTensors[] = [...architecture.ignoredTensors, ...ignore.map(exactly)];
+  const tree = architecture.weights(config, (spec) => hasWeight(checkpoint, spec, prefix));
+  const ignored: IgnoredTensors[] = [
+    ...architecture.ignoredTensors,
+    ...(architecture.ignoredBy?.(config) ?? []),
+    ...ignore.map(exactly),
+  ];
   const bindings = bindWeights(namedWeights(tree), checkpoint, { prefix, ignored, used });
   checkIgnored(ignore, [...ignoredKeys, ...bindings.ignored.map(({ tensor }) => tensor)]);
   return { tree, bindings };

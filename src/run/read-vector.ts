@@ -4,7 +4,7 @@ import { CheckpointError, RequestError, suggest } from "../errors.ts";
 import type { VectorRef } from "../glass/edit-spec.ts";
 import type { Host, Source } from "../host.ts";
 import { COMPUTE_DTYPES } from "../tensor/dtype.ts";
-import { decodeRows, isComputeFormat } from "../tensor/format.ts";
+import { decodeRows, isPlainFormat } from "../tensor/format.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 
 /** A file beside the model's own, by its path. @throws RequestError where the platform has no files. */
@@ -60,7 +60,7 @@ export function decodeTensor(
   path: string,
 ): Float32Array {
   if (dtype === "f64") return Float32Array.from(new Float64Array(new Uint8Array(bytes).buffer));
-  if (!isComputeFormat(dtype)) {
+  if (!isPlainFormat(dtype)) {
     throw new CheckpointError("checkpoint.dtype", {
       path,
       expected: `the type must be ${[...COMPUTE_DTYPES, "f64"].join(", ")}`,

@@ -54,7 +54,7 @@ export type Format = Dtype | BlockFormat;
 
 type Decoder = (bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number) => void;
 
-/** Block formats that the engine computes with, in the order of `Format` in native/src/format.h. */
+/** Block formats that the engine computes with. */
 const DECODERS = {
   q8_0: decodeQ8_0,
   q4_0: decodeQ4_0,
@@ -73,20 +73,39 @@ const DECODERS = {
 
 type DecodedFormat = keyof typeof DECODERS;
 
-/** The formats that the engine computes with. */
-export const COMPUTE_FORMATS = [...COMPUTE_DTYPES, ...(Object.keys(DECODERS) as DecodedFormat[])] as const;
+/** The formats whose bytes alone give the numbers. */
+export const PLAIN_FORMATS = [...COMPUTE_DTYPES, ...(Object.keys(DECODERS) as DecodedFormat[])] as const;
+export type PlainFormat = (typeof PLAIN_FORMATS)[number];
+
+/**
+ * The formats whose scales lie in a tensor of their own: E4M3 with those of `formats/fp8-e4m3.ts`, and MXFP4 as
+ * transformers splits it. Blocks as in BLOCK_FORMATS, without the scales.
+ */
+const SCALED_FORMATS = {
+  f8_e4m3: { nElements: 1, sizeBytes: 1 },
+  mxfp4_split: { nElements: 32, sizeBytes: 16 },
+} as const;
+export type ScaledFormat = keyof typeof SCALED_FORMATS;
+
+/** The formats that the engine computes with, in the order of `Format` in native/src/format.h. */
+export const COMPUTE_FORMATS = [...PLAIN_FORMATS, ...(Object.keys(SCALED_FORMATS) as ScaledFormat[])] as const;
 export type ComputeFormat = (typeof COMPUTE_FORMATS)[number];
 
-export function isComputeFormat(format: Format): format is ComputeFormat {
-  return (COMPUTE_FORMATS as readonly Format[]).includes(format);
+export function isPlainFormat(format: Format | ComputeFormat): format is PlainFormat {
+  return (PLAIN_FORMATS as readonly string[]).includes(format);
 }
 
-export function isBlockFormat(format: Format): format is BlockFormat {
+export function isScaledFormat(format: Format | ComputeFormat): format is ScaledFormat {
+  return Object.hasOwn(SCALED_FORMATS, format);
+}
+
+export function isBlockFormat(format: Format | ComputeFormat): format is BlockFormat {
   return Object.hasOwn(BLOCK_FORMATS, format);
 }
 
 /** Elements that are stored together, and their bytes; 1 where elements are stored one by one. */
-export function blockOf(format: Format): { readonly nElements: number; readonly sizeBytes: number } {
+export function blockOf(format: Format | ComputeFormat): { readonly nElements: number; readonly sizeBytes: number } {
+  if (isScaledFormat(format)) return SCALED_FORMATS[format];
   return isBlockFormat(format) ? BLOCK_FORMATS[format] : { nElements: 1, sizeBytes: DTYPE_SIZE_BYTES[format] };
 }
 
@@ -94,7 +113,7 @@ export function blockOf(format: Format): { readonly nElements: number; readonly 
  * Bytes of a dense tensor whose rows hold whole blocks; undefined where the product, taken from the left, leaves the
  * exact integers.
  */
-export function tensorSizeBytes(shape: readonly number[], format: Format): number | undefined {
+export function tensorSizeBytes(shape: readonly number[], format: Format | ComputeFormat): number | undefined {
   const { nElements, sizeBytes } = blockOf(format);
   let product = sizeBytes;
   for (const [axis, size] of shape.entries()) {
@@ -105,7 +124,7 @@ export function tensorSizeBytes(shape: readonly number[], format: Format): numbe
 }
 
 /** Decodes whole rows into `out` from element `at` on; every value is one of float32. */
-export function decodeRows(format: ComputeFormat, bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number): void {
+export function decodeRows(format: PlainFormat, bytes: Uint8Array<ArrayBuffer>, out: FloatArray, at: number): void {
   if (isBlockFormat(format)) DECODERS[format](bytes, out, at);
   else decodeFloats(format, bytes, out, at);
 }
@@ -113,7 +132,7 @@ export function decodeRows(format: ComputeFormat, bytes: Uint8Array<ArrayBuffer>
 type Encoder = (values: Float32Array, path: string) => Uint8Array<ArrayBuffer>;
 
 /** The formats that numbers can be rounded to. */
-const ENCODERS: Partial<Record<ComputeFormat, Encoder>> = {
+const ENCODERS: Partial<Record<PlainFormat, Encoder>> = {
   f32: (values) => new Uint8Array(values.slice().buffer),
   f16: (values) => new Uint8Array(Float16Array.from(values).buffer),
   bf16: (values) => new Uint8Array(bfloat16Of(values).buffer),
@@ -126,7 +145,7 @@ const ENCODERS: Partial<Record<ComputeFormat, Encoder>> = {
  * errors.
  * @throws RequestError where golgi only reads the format.
  */
-export function encodeRows(format: ComputeFormat, values: Float32Array, path: string): Uint8Array<ArrayBuffer> {
+export function encodeRows(format: PlainFormat, values: Float32Array, path: string): Uint8Array<ArrayBuffer> {
   const encode = ENCODERS[format];
   if (encode !== undefined) return encode(values, path);
   throw new RequestError("request.option", {

@@ -1,24 +1,24 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.ts";
 import { CheckpointError, suggest } from "../errors.ts";
-import { COMPUTE_DTYPES } from "../tensor/dtype.ts";
-import { COMPUTE_FORMATS, type ComputeFormat, type Format, isBlockFormat, isComputeFormat } from "../tensor/format.ts";
-import { formatShape, sameShape } from "../tensor/shape.ts";
-import { adjacentPairs, type Part, type WeightSpec } from "./schema.ts";
+import type { ComputeFormat } from "../tensor/format.ts";
+import { formatShape } from "../tensor/shape.ts";
+import { type BoundPiece, bindPieces, type FoundPiece, MISMATCH } from "./pieces.ts";
+import { adjacentPairs, type Layout, type WeightSpec } from "./schema.ts";
 
-/**
- * Where one weight lies: rows [from, to) of a stored tensor (columns where transposed). Where it is not transposed, its
- * row i begins at byte `tensor.offset + (from + storedRows[i]) * rowSizeBytes` of `tensor.file`.
- */
+/** Where one weight lies. Of [..., n] it has rows of n numbers, of [n] and where a file needs it rows of one. */
 export interface Binding {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly tensor: StoredTensor;
   readonly dtype: ComputeFormat;
+  /** Whether the rows are columns of the tensors' matrices. */
   readonly transposed: boolean;
-  readonly rows: readonly [from: number, to: number];
-  /** Bytes of one stored row. */
-  readonly rowSizeBytes: number;
-  /** For each row of the weight which of the rows [from, to) it is, counted from `from`; undefined: in their order. */
+  /** What is added to each stored number; 0 for nearly all. */
+  readonly offset: number;
+  /** Their rows follow one another. */
+  readonly pieces: readonly BoundPiece[];
+  /** Elements of one row. */
+  readonly rowLength: number;
+  /** Which row of the pieces each row of the weight is; in their order where undefined. */
   readonly storedRows?: Int32Array;
 }
 
@@ -41,17 +41,43 @@ export interface Bindings {
   readonly ignored: readonly { readonly tensor: string; readonly reason: string }[];
 }
 
-/** The tensor that holds a weight: by its Hugging Face name, with or without `prefix`, or by its name in GGUF. */
-export function findTensor(checkpoint: Checkpoint, spec: WeightSpec, prefix: string): StoredTensor | undefined {
-  const { tensor: name } = partIn(checkpoint, spec);
-  if (checkpoint.format === "gguf") return checkpoint.tensors.get(name);
-  const other = name.startsWith(prefix) ? name.slice(prefix.length) : `${prefix}${name}`;
-  return checkpoint.tensors.get(name) ?? checkpoint.tensors.get(other);
+/** Whether a checkpoint holds every tensor of a weight, in one of its layouts. */
+export function hasWeight(checkpoint: Checkpoint, spec: WeightSpec, prefix: string): boolean {
+  return layoutsIn(checkpoint, spec).some((layout) => findPieces(checkpoint, layout, prefix).absent.length === 0);
 }
 
-function partIn({ format }: Checkpoint, { part, gguf }: WeightSpec): Part {
-  // What GGUF has no name for is reported under the only name it has.
-  return format === "gguf" ? (gguf ?? part) : part;
+function layoutsIn({ format }: Checkpoint, { huggingFace, gguf }: WeightSpec): readonly Layout[] {
+  // What GGUF has no name for is reported under the only names it has.
+  return format === "gguf" && gguf.length > 0 ? gguf : huggingFace;
+}
+
+interface FoundLayout {
+  readonly layout: Layout;
+  readonly found: readonly FoundPiece[];
+  /** Names of tensors that are not there. */
+  readonly absent: readonly string[];
+}
+
+/** The tensors of a layout: by their Hugging Face names, with or without `prefix`, or by their names in GGUF. */
+function findPieces(checkpoint: Checkpoint, layout: Layout, prefix: string): FoundLayout {
+  const found: FoundPiece[] = [];
+  const absent = new Set<string>();
+  const find = (name: string): StoredTensor | undefined => {
+    const tensor = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(otherName(name, checkpoint, prefix));
+    if (tensor === undefined) absent.add(name);
+    return tensor;
+  };
+  for (const piece of layout.pieces) {
+    const tensor = find(piece.tensor);
+    const scales = piece.scales === undefined ? undefined : find(piece.scales);
+    if (tensor !== undefined) found.push({ piece, tensor, scales });
+  }
+  return { layout, found, absent: [...absent] };
+}
+
+function otherName(name: string, { format }: Checkpoint, prefix: string): string {
+  if (format === "gguf") return name;
+  return name.startsWith(prefix) ? name.slice(prefix.length) : `${prefix}${name}`;
 }
 
 /**
@@ -66,11 +92,9 @@ export function bindWeights(
   const weights = new Map<string, Binding>();
   const used = new Set(usedBefore.map((name) => checkpoint.tensors.get(name)));
   for (const [name, spec] of specs) {
-    const tensor = findTensor(checkpoint, spec, prefix);
-    const part = partIn(checkpoint, spec);
-    if (tensor === undefined) throw missing(name, spec.shape, part, checkpoint);
-    used.add(tensor);
-    weights.set(name, bindOne(name, spec.shape, part, tensor));
+    const binding = bindOne(name, spec, checkpoint, prefix);
+    weights.set(name, binding);
+    for (const { tensor, scales } of binding.pieces) used.add(tensor).add(scales?.tensor);
   }
   checkCoverage(weights.values());
   const surplus = [...checkpoint.tensors.values()].filter((tensor) => !used.has(tensor));
@@ -83,60 +107,40 @@ export function bindWeights(
   return { weights, ignored: reasons.map(({ tensor, reason = "" }) => ({ tensor, reason })) };
 }
 
-const MISMATCH = "The config and the weights do not belong together, or one of them is damaged.";
-
-function bindOne(name: string, shape: readonly number[], part: Part, tensor: StoredTensor): Binding {
-  const path = `${tensor.file}: ${tensor.name}`;
-  const nRows = shape[0];
-  const found = part.transposed ? tensor.shape.toReversed() : tensor.shape;
-  const [from, to] = part.rows ?? [0, nRows];
-  const fits = sameShape(found.slice(1), shape.slice(1)) && found.length === shape.length && to <= (found[0] ?? 0);
-  if (!fits || (part.rows === undefined && found[0] !== nRows)) {
-    const rows = part.rows === undefined ? "" : `, of which rows ${from} to ${to}`;
-    throw new CheckpointError("checkpoint.shape", {
-      path,
-      expected: `${name} needs ${part.transposed ? "the transpose of " : ""}${formatShape(shape)}${rows}`,
-      got: formatShape(tensor.shape),
-      remedy: MISMATCH,
-    });
-  }
+function bindOne(name: string, spec: WeightSpec, checkpoint: Checkpoint, prefix: string): Binding {
+  const { shape } = spec;
+  const layouts = layoutsIn(checkpoint, spec).map((layout) => findPieces(checkpoint, layout, prefix));
+  const complete = layouts.find(({ absent }) => absent.length === 0);
+  if (complete === undefined) throw missing(name, shape, layouts, checkpoint);
+  const { layout, found } = complete;
+  const { transposed, offset = 0, pairedHeads } = layout;
   return {
     name,
     shape,
-    tensor,
-    dtype: computeFormat(path, tensor),
-    transposed: part.transposed,
-    rows: [from, to],
-    rowSizeBytes: tensor.sizeBytes / (tensor.shape[0] ?? 1),
-    storedRows: part.pairedHeads === undefined ? undefined : adjacentPairs(nRows, part.pairedHeads),
+    transposed,
+    offset,
+    ...bindPieces({ name, shape, layout }, found, checkpoint),
+    ...(pairedHeads !== undefined && { storedRows: adjacentPairs(shape[0], pairedHeads) }),
   };
 }
 
-function computeFormat(path: string, { dtype, shape }: StoredTensor): ComputeFormat {
-  const isQuantised = isBlockFormat(dtype);
-  // Rows of a vector are single elements, which blocks do not have.
-  const taken = isQuantised && shape.length > 1 ? COMPUTE_FORMATS : COMPUTE_DTYPES;
-  if (isComputeFormat(dtype) && (taken as readonly Format[]).includes(dtype)) return dtype;
-  throw new CheckpointError("checkpoint.dtype", {
-    path,
-    expected: `${shape.length > 1 ? "weights" : "vectors"} must be ${taken.join(", ")}`,
-    got: dtype,
-    remedy:
-      isQuantised && !isComputeFormat(dtype)
-        ? `${dtype.toUpperCase()} is not supported yet: take the model in another format, such as Q4_K_M or Q8_0.`
-        : "Convert the checkpoint to one of these types.",
-  });
-}
-
-/** A tensor that several weights share must not be longer than all of them together. */
+/** Every row of the tensors must belong to a weight; of those that are stored transposed every column of each matrix. */
 function checkCoverage(bindings: Iterable<Binding>): void {
-  const nLeft = new Map<StoredTensor, number>();
-  for (const { tensor, transposed, rows } of bindings) {
-    const nRows = (transposed ? tensor.shape.at(-1) : tensor.shape[0]) ?? 0;
-    nLeft.set(tensor, (nLeft.get(tensor) ?? nRows) - (rows[1] - rows[0]));
+  const isUsed = new Map<StoredTensor, Uint8Array | "whole">();
+  for (const { pieces, transposed, rowLength } of bindings) {
+    for (const piece of pieces) {
+      const { tensor, nTensorRows, tensorRowLength, matrixRow, from, step, nRows } = piece;
+      const n = transposed ? (nTensorRows / rowLength) * tensorRowLength : nTensorRows;
+      const marks = nRows === n ? "whole" : (isUsed.get(tensor) ?? new Uint8Array(n));
+      isUsed.set(tensor, marks);
+      if (marks === "whole") continue;
+      const first = (transposed ? (matrixRow / rowLength) * tensorRowLength : 0) + from;
+      for (let i = 0; i < nRows; i++) marks[first + i * step] = 1;
+    }
   }
-  for (const [tensor, n] of nLeft) {
-    if (n <= 0) continue;
+  for (const [tensor, marks] of isUsed) {
+    const n = marks === "whole" ? 0 : marks.reduce((left, mark) => left - mark, marks.length);
+    if (n === 0) continue;
     throw new CheckpointError("checkpoint.shape", {
       path: `${tensor.file}: ${tensor.name}`,
       expected: "every row of a tensor must belong to a weight",
@@ -146,7 +150,15 @@ function checkCoverage(bindings: Iterable<Binding>): void {
   }
 }
 
-function missing(name: string, shape: readonly number[], { tensor }: Part, checkpoint: Checkpoint): CheckpointError {
+/** `layouts`: what there is of each; the fullest is what the file was meant to hold. */
+function missing(
+  name: string,
+  shape: readonly number[],
+  layouts: readonly FoundLayout[],
+  checkpoint: Checkpoint,
+): CheckpointError {
+  const { absent } = layouts.reduce((best, each) => (each.found.length > best.found.length ? each : best));
+  const [tensor] = absent;
   return new CheckpointError("checkpoint.missing", {
     path: `${checkpoint.name}: ${tensor}`,
     expected: `the checkpoint must hold this tensor, it is ${name} ${formatShape(shape)}`,

@@ -1,56 +1,138 @@
 import type { Value } from "../tape/value.ts";
 
 /** Rows of one tensor of a checkpoint. */
-export interface Part {
+export interface Piece {
   /** The tensor's name there. */
   readonly tensor: string;
-  /** Stored [in, out] (Conv1D of GPT-2): its columns are the weight's rows. */
-  readonly transposed: boolean;
+  /** Index on the leading axis, behind which everything else is meant: one expert's matrix of [E, out, in]. */
+  readonly matrix?: number;
   /** Half-open range of rows (of columns where transposed); all where undefined. */
-  readonly rows: readonly [from: number, to: number] | undefined;
-  /** The heads whose rows lie in the order of `adjacentPairs`; undefined where rows lie in the weight's own order. */
-  readonly pairedHeads: number | undefined;
+  readonly rows?: readonly [from: number, to: number];
+  /** Every so many-th row of the range, its first one on; 1 where undefined. */
+  readonly step?: number;
+  /** `tensor` holds the blocks of MXFP4, [..., rows, in / 32, 16]: the tensor of their scales, [..., rows, in / 32]. */
+  readonly scales?: string;
 }
 
-/** One weight that an architecture declares: its shape [out, in], [out] or [n, d], and where a checkpoint has it. */
+/** One way in which checkpoints hold a weight. */
+export interface Layout {
+  /** Their rows follow one another. */
+  readonly pieces: readonly Piece[];
+  /** Each matrix is stored [in, out] (Conv1D of GPT-2): its columns are the weight's rows. */
+  readonly transposed: boolean;
+  /** The heads whose rows lie in the order of `adjacentPairs`; undefined where rows lie in the weight's own order. */
+  readonly pairedHeads?: number;
+  /** What is to be added to the stored numbers: Gemma stores its gains less 1. */
+  readonly offset?: number;
+}
+
+/**
+ * One weight that an architecture declares: its shape and where checkpoints have it. A matrix is [out, in] and a vector
+ * [n]; those of many experts are [nExperts, out, in] and [nExperts, n].
+ */
 export class WeightSpec {
   readonly shape: readonly number[];
-  /** In a Hugging Face checkpoint. */
-  readonly part: Part;
-  /** In a GGUF file; undefined where none is known to hold it. */
-  readonly gguf: Part | undefined;
+  /** In Hugging Face checkpoints: the first of which every tensor is there is taken, and the first is written. */
+  readonly huggingFace: readonly Layout[];
+  /** In GGUF files; empty where none is known to hold it. */
+  readonly gguf: readonly Layout[];
 
-  constructor(shape: readonly number[], part: Part, gguf?: Part) {
+  constructor(shape: readonly number[], huggingFace: readonly Layout[], gguf: readonly Layout[] = []) {
     this.shape = shape;
-    this.part = part;
+    this.huggingFace = huggingFace;
     this.gguf = gguf;
   }
 }
 
-interface StoredOptions {
-  /** Of the Hugging Face tensor; those of GGUF are [out, in] always. */
+interface LayoutOptions {
   readonly transposed?: boolean;
-  readonly rows?: readonly [from: number, to: number];
-  /** Name in a GGUF file. */
+  readonly rows?: Piece["rows"];
+  readonly step?: number;
+  readonly offset?: number;
+}
+
+interface StoredOptions extends LayoutOptions {
+  /** Name in a GGUF file, where matrices are [out, in] always and nothing is taken off. */
   readonly gguf?: string;
   /** Heads of q or k whose rows a GGUF file holds as `adjacentPairs` says: those of its architecture "llama". */
   readonly ggufPairedHeads?: number;
+  /** Rows of the tensor in a GGUF file, where these are not those of the Hugging Face tensor. */
+  readonly ggufRows?: Piece["rows"];
 }
 
 /** Declares a weight that a Hugging Face checkpoint stores under `tensor`. */
 export function stored(tensor: string, shape: readonly number[], options: StoredOptions = {}): WeightSpec {
-  const { transposed = false, rows, gguf, ggufPairedHeads: pairedHeads } = options;
-  return new WeightSpec(
-    shape,
-    { tensor, transposed, rows, pairedHeads: undefined },
-    gguf === undefined ? undefined : { tensor: gguf, transposed: false, rows, pairedHeads },
-  );
+  const { transposed, rows, step, offset, gguf, ggufPairedHeads: pairedHeads, ggufRows } = options;
+  const inGguf = { ...whole(gguf ?? "", ggufRows === undefined ? { rows, step } : { rows: ggufRows }), pairedHeads };
+  return new WeightSpec(shape, [whole(tensor, { transposed, rows, step, offset })], gguf === undefined ? [] : [inGguf]);
 }
 
 /** Declares weights of one layer: their names go on from the layer's in a Hugging Face checkpoint and in a GGUF file. */
 export function storedIn(layer: string, ggufLayer: string) {
   return (tensor: string, gguf: string, shape: readonly number[], options: Omit<StoredOptions, "gguf"> = {}) =>
     stored(`${layer}.${tensor}`, shape, { ...options, gguf: `${ggufLayer}.${gguf}` });
+}
+
+/** The rows of one tensor, or a range of them. */
+export function whole(tensor: string, { transposed = false, rows, step, offset }: LayoutOptions = {}): Layout {
+  return { pieces: [{ tensor, rows, step }], transposed, offset };
+}
+
+/** The rows of each of `n` tensors, or the same range of each; `{e}` in their names stands for 0 to n - 1. */
+export function numbered(tensors: string, n: number, { transposed = false, rows, step }: LayoutOptions = {}): Layout {
+  const pieces = Array.from({ length: n }, (_, e) => ({ tensor: tensors.replace("{e}", `${e}`), rows, step }));
+  return { pieces, transposed };
+}
+
+/** The rows of each of `n` matrices in one tensor [n, out, in], or of each of n vectors [n, out]; or a range of each. */
+export function matrices(tensor: string, n: number, { transposed = false, rows, step }: LayoutOptions = {}): Layout {
+  return { pieces: Array.from({ length: n }, (_, matrix) => ({ tensor, matrix, rows, step })), transposed };
+}
+
+/**
+ * As `matrices`, of what is stored in MXFP4 with its scales apart: `{tensor}_blocks` u8 [n, out, in / 32, 16] and
+ * `{tensor}_scales` u8 [n, out, in / 32] (`integrations/mxfp4.py` of transformers).
+ */
+export function mxfp4Matrices(tensor: string, n: number, options: Omit<LayoutOptions, "transposed"> = {}): Layout {
+  const { pieces, transposed } = matrices(`${tensor}_blocks`, n, options);
+  return { pieces: pieces.map((piece) => ({ ...piece, scales: `${tensor}_scales` })), transposed };
+}
+
+/** Of each head, whose `nRows` rows follow those of the head before, the rows [from, to). */
+export function ofHeads(tensor: string, nHeads: number, nRows: number, [from, to]: readonly [number, number]): Layout {
+  const rows = (head: number) => [head * nRows + from, head * nRows + to] as const;
+  return { pieces: Array.from({ length: nHeads }, (_, head) => ({ tensor, rows: rows(head) })), transposed: false };
+}
+
+/** Names of the experts' tensors in a Hugging Face checkpoint, up to the number or the projection. */
+interface ExpertNames {
+  /** `{experts}.{e}.{name}.weight`: each expert by itself. */
+  readonly experts: string;
+  /** `{packed}.gate_up_proj` and `{packed}.down_proj`: all together, as transformers holds them; `experts` where undefined. */
+  readonly packed?: string;
+}
+
+/**
+ * Declares the matrices [nExperts, out, in] of one layer's experts, named `name` where each has its own tensor. Packed
+ * tensors hold the rows of gate and then those of up, in newer GGUF files as well; older ones have a tensor each.
+ */
+export function stackedIn(layer: string, ggufLayer: string, { experts, packed = experts }: ExpertNames) {
+  return (kind: "gate" | "up" | "down", name: string, shape: readonly [nExperts: number, out: number, in_: number]) => {
+    const [n, out] = shape;
+    const isDown = kind === "down";
+    const rows = kind === "gate" ? ([0, out] as const) : ([out, 2 * out] as const);
+    const half = (tensor: string): Layout => matrices(tensor, n, { rows });
+    const inHuggingFace = [
+      numbered(`${layer}.${experts}.{e}.${name}.weight`, n),
+      isDown ? whole(`${layer}.${packed}.down_proj`) : half(`${layer}.${packed}.gate_up_proj`),
+    ];
+    const inGguf = [
+      whole(`${ggufLayer}.ffn_${kind}_exps.weight`),
+      ...(isDown ? [] : [half(`${ggufLayer}.ffn_gate_up_exps.weight`)]),
+      numbered(`${ggufLayer}.ffn_${kind}.{e}.weight`, n),
+    ];
+    return new WeightSpec(shape, inHuggingFace, inGguf);
+  };
 }
 
 /**

@@ -1,77 +1,114 @@
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { decodeRows } from "../tensor/format.ts";
-import { numel } from "../tensor/shape.ts";
+import type { StoredTensor } from "../checkpoint/checkpoint.ts";
 import type { Binding } from "./bind.ts";
+import type { BoundPiece } from "./pieces.ts";
 
 /** A half-open range. */
 export type Range = readonly [from: number, to: number];
 
-/** Rows of a weight, as it is declared, and a range of each of them. */
+/** Rows of a weight, as it is declared, and a range of each of them. Those of experts follow one another. */
 export interface WeightSlice {
   readonly rows: Range;
   readonly columns: Range;
 }
 
-/** Where a slice lies in the stored tensor. */
+/** What of one stored tensor, seen as rows of its last axis, a slice is spread over. */
 export interface StoredSlice {
+  readonly tensor: StoredTensor;
   readonly rows: Range;
   readonly columns: Range;
 }
 
-/** Numbers that are decoded at a time. */
-const CHUNK_LENGTH = 2 ** 20;
-
-/** Elements of one row: a vector's rows are single numbers. */
+/** Elements of one row as the weight is declared: a vector's rows are single numbers. */
 export function rowLength({ shape }: Pick<Binding, "shape">): number {
-  return numel(shape.slice(1));
+  return shape.length > 1 ? (shape.at(-1) as number) : 1;
 }
 
-/** The stored rows and columns that a slice is spread over. */
-export function storedSlice(binding: Binding, { rows, columns }: WeightSlice): StoredSlice {
-  const {
-    transposed,
-    rows: [first],
-  } = binding;
-  if (transposed) return { rows: columns, columns: [first + rows[0], first + rows[1]] };
-  const places = storedRows(binding, rows);
-  return { rows: [places.reduce((a, b) => Math.min(a, b)), places.reduce((a, b) => Math.max(a, b)) + 1], columns };
+/** All of a weight. */
+export function wholeSlice(binding: Pick<Binding, "shape">): WeightSlice {
+  const length = rowLength(binding);
+  return { rows: [0, binding.shape.reduce((product, size) => product * size, 1) / length], columns: [0, length] };
 }
 
-/**
- * The numbers of a slice, row-major. Reads the stored rows that it touches and no others, and decodes a few megabytes of
- * them at a time: one column of a large weight takes the memory of one column.
- */
-export async function decodeSlice(
-  binding: Binding,
-  checkpoint: Checkpoint,
-  slice: WeightSlice,
-): Promise<Float32Array<ArrayBuffer>> {
-  const { tensor, dtype, transposed } = binding;
-  const { rows, columns } = storedSlice(binding, slice);
-  const width = numel(tensor.shape.slice(1));
-  const [nRows, nColumns] = [slice.rows, slice.columns].map(([from, to]) => to - from);
-  const out = new Float32Array(nRows * nColumns);
-  // Row of the slice that each stored row holds.
-  const rowOf = transposed ? undefined : new Map(storedRows(binding, slice.rows).map((stored, row) => [stored, row]));
-  const nRowsAtOnce = Math.max(1, Math.floor(CHUNK_LENGTH / width));
-  for (let from = rows[0]; from < rows[1]; from += nRowsAtOnce) {
-    const n = Math.min(nRowsAtOnce, rows[1] - from);
-    const chunk = new Float32Array(n * width);
-    decodeRows(dtype, await checkpoint.readRows(tensor, from, n), chunk, 0);
-    for (let i = 0; i < n; i++) {
-      const stored = chunk.subarray(i * width + columns[0], i * width + columns[1]);
-      if (rowOf === undefined) {
-        for (const [row, value] of stored.entries()) out[row * nColumns + from + i - rows[0]] = value;
-      } else {
-        const row = rowOf.get(from + i);
-        if (row !== undefined) out.set(stored, row * nColumns);
-      }
+/** The stored rows and columns that a slice is spread over, tensor by tensor. */
+export function storedSlices(binding: Binding, slice: WeightSlice): StoredSlice[] {
+  const found: StoredSlice[] = [];
+  for (const { rows, columns } of boundSlices(binding, slice)) {
+    for (const part of partsOf(binding, numbersIn(rows))) {
+      const next = storedSlice(binding, part, columns);
+      const last = found.at(-1);
+      if (last?.tensor !== next.tensor) found.push(next);
+      else
+        found[found.length - 1] = {
+          ...last,
+          rows: around(last.rows, next.rows),
+          columns: around(last.columns, next.columns),
+        };
     }
   }
-  return out;
+  return found;
 }
 
-/** The stored row of each row of a weight that is not stored transposed. */
-function storedRows({ rows: [first], storedRows: order }: Binding, [from, to]: Range): number[] {
-  return Array.from({ length: to - from }, (_, i) => first + (order?.[from + i] ?? from + i));
+function storedSlice({ transposed }: Binding, part: PiecePart, columns: Range): StoredSlice {
+  const { piece, places } = part;
+  const stored: Range = [
+    places.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
+    places.reduce((a, b) => Math.max(a, b), 0) + 1,
+  ];
+  if (!transposed) return { tensor: piece.tensor, rows: stored, columns };
+  const rows: Range = [piece.matrixRow + columns[0], piece.matrixRow + columns[1]];
+  return { tensor: piece.tensor, rows, columns: stored };
+}
+
+function around(a: Range, b: Range): Range {
+  return [Math.min(a[0], b[0]), Math.max(a[1], b[1])];
+}
+
+/** The same numbers in the rows of the binding, which are single numbers where a file needs that. */
+export function boundSlices(binding: Binding, slice: WeightSlice): WeightSlice[] {
+  const length = rowLength(binding);
+  if (binding.rowLength === length) return [slice];
+  const [from, to] = slice.columns;
+  return Array.from({ length: slice.rows[1] - slice.rows[0] }, (_, i) => {
+    const first = (slice.rows[0] + i) * length;
+    return { rows: [first + from, first + to], columns: [0, 1] };
+  });
+}
+
+/** Rows of a binding that lie in one of its pieces. */
+export interface PiecePart {
+  readonly piece: BoundPiece;
+  /** For each of them its row in the tensor; its column where the weight is stored transposed. */
+  readonly places: Int32Array;
+}
+
+/** Where rows of a binding lie: those that follow one another in the list and lie in one piece together. */
+export function partsOf({ pieces, storedRows }: Binding, rows: Int32Array): PiecePart[] {
+  const parts: PiecePart[] = [];
+  for (let from = 0; from < rows.length; ) {
+    // Only rows of a single piece are in another order.
+    const piece = pieceOf(pieces, rows[from]);
+    const [first, end] = [piece.firstRow, piece.firstRow + piece.nRows];
+    let to = from + 1;
+    while (to < rows.length && rows[to] >= first && rows[to] < end) to++;
+    const places = rows.slice(from, to).map((row) => piece.from + ((storedRows?.[row] ?? row) - first) * piece.step);
+    parts.push({ piece, places });
+    from = to;
+  }
+  return parts;
+}
+
+/** The piece that holds a row: the last of those that do not begin behind it. */
+function pieceOf(pieces: readonly BoundPiece[], row: number): BoundPiece {
+  let [from, to] = [0, pieces.length];
+  while (to - from > 1) {
+    const middle = (from + to) >> 1;
+    if (pieces[middle].firstRow <= row) from = middle;
+    else to = middle;
+  }
+  return pieces[from];
+}
+
+/** The numbers of a range. */
+export function numbersIn([from, to]: Range): Int32Array {
+  return Int32Array.from({ length: to - from }, (_, i) => from + i);
 }
