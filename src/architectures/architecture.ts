@@ -3,7 +3,7 @@ import type { ModelConfig } from "../config/model-config.ts";
 import type { ConfigReader } from "../config/reader.ts";
 import { beforeNorm, normDivisor } from "../nn/norm.ts";
 import { KvCache, type Step } from "../nn/step.ts";
-import { center, matmul, mul, selectRows, sum } from "../ops/index.ts";
+import { center, matmul, mul, selectRows, softCap, sum } from "../ops/index.ts";
 import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { KvType, Value } from "../tape/value.ts";
@@ -29,6 +29,8 @@ interface Definition<C extends ModelConfig, W extends WeightTree, B> {
   readonly absentPoints: Readonly<Record<string, string>>;
   /** What files of this family may hold beyond the weights. */
   readonly ignoredTensors: readonly IgnoredTensors[];
+  /** As `ignoredTensors`, where it depends on the config which they are. */
+  ignoredBy?(c: C): readonly IgnoredTensors[];
   /** Start of every tensor name that some files leave out. */
   readonly prefix: string;
   config(r: ConfigReader, modelType: string): C;
@@ -63,9 +65,46 @@ export function tieEmbedding(embed: WeightSpec, unembed: WeightSpec, tied: boole
   return { embed: both, unembed: both };
 }
 
+/** Why layers with experts lack some points: those of an MLP, and those of routers that choose in another way. */
+export const ABSENT_WITH_EXPERTS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ["pre", "preLinear", "post"].map((part) => [
+      `mlp.${part}`,
+      `a layer with experts has experts.${part}, of those that each token goes to`,
+    ]),
+  ),
+  "router.biasedScores": "no bias takes part in the choice of experts",
+  "router.groupScores": "experts are not in groups",
+  "router.groupMask": "experts are not in groups",
+};
+
+/** Why dense layers among layers with experts lack the points of these. */
+export const ABSENT_WHERE_DENSE: Readonly<Record<string, string>> = Object.fromEntries(
+  [
+    ...["logits", "scores", "biasedScores", "groupScores", "groupMask", "limitedScores", "indices", "weights"].map(
+      (part) => `router.${part}`,
+    ),
+    ...["pre", "preLinear", "post", "out", "contribution", "sum"].map((part) => `experts.${part}`),
+    ...["pre", "preLinear", "post", "out", "contribution"].map((part) => `shared.${part}`),
+  ].map((point) => [point, "the layer has no experts: its MLP is dense"]),
+);
+
+/** Why families without a shared expert lack its points. */
+export const ABSENT_WITHOUT_SHARED: Readonly<Record<string, string>> = Object.fromEntries(
+  ["pre", "preLinear", "post", "out", "gate", "contribution"].map((part) => [
+    `shared.${part}`,
+    "no expert is shared by all tokens",
+  ]),
+);
+
 /** Rows of `x` that are wanted, or all of them. */
 export function wantedRows(x: Value, wanted: Value | undefined): Value {
   return wanted === undefined ? x : selectRows(x, wanted);
+}
+
+/** Logits kept within ±cap, in models that cap them. [R, vocabSize] -> [R, vocabSize] */
+export function cappedLogits(logits: Value, cap: number | undefined): Value {
+  return cap === undefined ? logits : softCap(point("logitsBeforeSoftcap", logits), { cap });
 }
 
 /** A model of one architecture and config with its declared weights: everything that follows without a checkpoint. */

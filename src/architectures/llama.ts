@@ -67,6 +67,8 @@ export const llama = defineArchitecture({
     architecture: "llama",
     modelType: "llama",
     className: "LlamaForCausalLM",
+    // With experts it is Mixtral.
+    holds: ({ values }) => !values.get("llama.expert_count")?.value,
     hasRopeFactors: true,
     keys: GGUF_KEYS,
     flags: { attention_bias: "blk.0.attn_q.bias", mlp_bias: "blk.0.ffn_gate.bias" },

@@ -15,10 +15,29 @@ export interface GgufConfig {
   readonly className: string;
   /** Whether llama.cpp takes `rope_freqs.weight` for it. */
   readonly hasRopeFactors?: true;
+  /** Whether llama.cpp takes `rope_factors_short.weight` and `rope_factors_long.weight` for it. */
+  readonly hasLongropeFactors?: true;
   /** For each key of config.json that of the metadata, without `{architecture}.` in front. */
   readonly keys: Readonly<Record<string, string>>;
+  /** Keys of the metadata that the family does not read, with the value that says what it computes anyway. */
+  readonly neutral?: Json;
+  /** As `keys`, of those that files may leave out: what config.json's own default says then holds. */
+  readonly optionalKeys?: Readonly<Record<string, string>>;
   /** For each flag of config.json the tensor that is there where it is set. */
   readonly flags?: Readonly<Record<string, string>>;
+  /** Where families share an architecture's name: whether the file holds this one. */
+  readonly holds?: (file: GgufContents) => boolean;
+  /** What config.json says in other words, from the metadata and from the keys of config.json that are known by then. */
+  readonly reworded?: (own: GgufKeys, json: Json) => Reworded;
+}
+
+/** Metadata of a file's own architecture, whose name is not in front. */
+export type GgufKeys = ReadonlyMap<string, unknown>;
+
+interface Reworded {
+  readonly json: Json;
+  /** The keys of the metadata that it takes account of. */
+  readonly keys: readonly string[];
 }
 
 /** The part of a GGUF file that configs are read from. */
@@ -27,6 +46,14 @@ export interface GgufContents {
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** What `rope_freqs.weight` divides the rotary frequencies by. [headDim / 2] */
   readonly ropeFactors?: readonly number[];
+  /** What `rope_factors_short.weight` and `rope_factors_long.weight` divide them by, in families that have them. */
+  readonly longropeFactors?: LongropeFactors;
+}
+
+/** Factors for sequences up to the original context, and for longer ones. [rotaryDim / 2] */
+export interface LongropeFactors {
+  readonly short: readonly number[];
+  readonly long: readonly number[];
 }
 
 /** The keys of the families that call theirs as Llama does. */
@@ -42,6 +69,12 @@ export const GGUF_KEYS = {
   rope_theta: "rope.freq_base",
 } as const;
 
+/** The keys of families whose layers have experts. */
+export const GGUF_EXPERT_KEYS = {
+  num_experts: "expert_count",
+  num_experts_per_tok: "expert_used_count",
+} as const;
+
 /** Keys that do not change what a model computes, each with the reason. */
 const BOOKKEEPING: Readonly<Record<string, string>> = {
   vocab_size: "the embedding has one row for each token",
@@ -49,12 +82,10 @@ const BOOKKEEPING: Readonly<Record<string, string>> = {
   "rope.scaling.finetuned": "provenance",
 };
 
-type Own = ReadonlyMap<string, unknown>;
-
 /** Reads the metadata of one family; `finish` then refuses keys of the architecture that are not understood. */
 export function ggufConfigReader(family: GgufConfig, contents: GgufContents, fileName: string): ConfigReader {
   const prefix = `${family.architecture}.`;
-  const own: Own = new Map(
+  const own: GgufKeys = new Map(
     [...contents.values]
       .filter(([key]) => key.startsWith(prefix))
       .map(([key, { type, value }]) => [key.slice(prefix.length), plain(type, value, `${fileName}: ${key}`)]),
@@ -71,29 +102,48 @@ export function ggufConfigReader(family: GgufConfig, contents: GgufContents, fil
     names.set(key, `${prefix}${ggufKey}`);
     json[key] = own.get(ggufKey) ?? assumed(ggufKey, own) ?? missing(`${fileName}: ${prefix}${ggufKey}`);
   }
+  for (const [key, ggufKey] of Object.entries(family.optionalKeys ?? {})) {
+    names.set(key, `${prefix}${ggufKey}`);
+    if (own.has(ggufKey)) json[key] = own.get(ggufKey);
+  }
   for (const [flag, tensor] of Object.entries(family.flags ?? {})) {
     names.set(flag, tensor);
     json[flag] = contents.tensors.has(tensor);
   }
-  const scaling = ropeScaling(own, contents.ropeFactors, `${fileName}: ${prefix}rope.scaling`);
+  const { longropeFactors, ropeFactors } = contents;
+  const scaling = longropeFactors
+    ? longrope(own, longropeFactors)
+    : ropeScaling(own, ropeFactors, `${fileName}: ${prefix}rope.scaling`);
   if (scaling !== undefined) json.rope_scaling = scaling;
-  const read = new Set([...Object.values(family.keys), ...Object.keys(BOOKKEEPING), ...ROPE_SCALING_KEYS]);
+  const reworded = family.reworded?.(own, json);
+  Object.assign(json, reworded?.json);
+  const read = new Set([
+    ...Object.values(family.keys),
+    ...Object.values(family.optionalKeys ?? {}),
+    ...(reworded?.keys ?? []),
+    ...Object.keys(BOOKKEEPING),
+    ...(longropeFactors ? LONGROPE_KEYS : ROPE_SCALING_KEYS),
+  ]);
   for (const [key, value] of own) {
-    if (!read.has(key) && !isNeutral(key, value, own)) json[`${prefix}${key}`] = value;
+    const isKnown = read.has(key) || family.neutral?.[key] === value || isNeutral(key, value, own);
+    if (!isKnown) json[`${prefix}${key}`] = value;
   }
   return new ConfigReader(json, fileName, names);
 }
 
 /** What llama.cpp assumes where a key is missing; undefined where it must be there. */
-function assumed(key: string, own: Own): number | undefined {
-  const nHeads = Number(own.get("attention.head_count"));
+function assumed(key: string, own: GgufKeys): number | undefined {
+  const number = (name: string): number => Number(own.get(name));
+  const nHeads = number("attention.head_count");
   if (key === "attention.head_count_kv") return nHeads;
-  if (key === "attention.key_length") return Number(own.get("embedding_length")) / nHeads;
+  if (key === "attention.key_length") return number("embedding_length") / nHeads;
+  if (key === "expert_feed_forward_length") return number("feed_forward_length") / number("expert_used_count");
+  if (key === "expert_shared_feed_forward_length") return number("feed_forward_length");
   return key === "rope.freq_base" ? 10_000 : undefined;
 }
 
 /** Whether a key that the family does not read says only what the family computes anyway. */
-function isNeutral(key: string, value: unknown, own: Own): boolean {
+function isNeutral(key: string, value: unknown, own: GgufKeys): boolean {
   const headDim = own.get("attention.key_length") ?? assumed("attention.key_length", own);
   switch (key) {
     case "attention.value_length":
@@ -125,7 +175,7 @@ const ROPE_SCALING: Readonly<Record<string, string>> = {
 };
 const ROPE_SCALING_KEYS = [...Object.values(ROPE_SCALING), "rope.scaling.type", "rope.scale_linear"];
 
-function ropeScaling(own: Own, factors: readonly number[] | undefined, path: string): Json | undefined {
+function ropeScaling(own: GgufKeys, factors: readonly number[] | undefined, path: string): Json | undefined {
   const type = own.get("rope.scaling.type") ?? "linear";
   const factor = own.get("rope.scaling.factor") ?? own.get("rope.scale_linear") ?? 0;
   const isScaled = type !== "none" && !(type === "linear" && factor === 0);
@@ -137,6 +187,14 @@ function ropeScaling(own: Own, factors: readonly number[] | undefined, path: str
   if (!isScaled || factor === 1) return { rope_type: "factors", factors };
   const expected = "rotary frequencies must be scaled by rope_freqs.weight or by the metadata, not by both";
   throw new ConfigError("config.unsupported", { path, expected, got: `both, ${type} by ${factor} here` });
+}
+
+/** The converter writes no type of scaling beside the factors, and the factor on cos and sin worked out. */
+const LONGROPE_KEYS = ["rope.scaling.attn_factor", "rope.scaling.original_context_length"];
+
+function longrope(own: GgufKeys, { short, long }: LongropeFactors): Json {
+  const factors = { rope_type: "longrope", short_factor: short, long_factor: long };
+  return { ...factors, attention_factor: own.get("rope.scaling.attn_factor") ?? 1 };
 }
 
 function missing(path: string): never {

@@ -20,6 +20,8 @@ export interface ModelConfig {
   readonly nHeads: number;
   readonly nKvHeads: number;
   readonly headDim: number;
+  /** Of values, where these are of another size than keys. */
+  readonly vHeadDim?: number;
   /** Neurons of one dense MLP. */
   readonly dFf: number;
   /** Positions that the model was made for. */
@@ -27,6 +29,8 @@ export interface ModelConfig {
   readonly normEps: number;
   /** Undefined where all MLPs are dense. */
   readonly sparse?: SparseConfig;
+  /** Layers after the last that predict further tokens (MTP), and are left out. */
+  readonly nMtpLayers?: number;
   /** Undefined where positions are not rotary. */
   readonly rope?: RopeConfig;
 }

@@ -79,6 +79,12 @@ export class ConfigReader {
     return this.#checked(key, fallback, "a positive number", (v) => Number.isFinite(v) && (v as number) > 0);
   }
 
+  /** A positive number, or undefined for null ("none"); the default, if any, stands in only where the key is absent. */
+  positiveOrNull(key: string, fallback?: number): number | undefined {
+    const isGiven = Object.hasOwn(this.#json, key) || fallback === undefined;
+    return isGiven && !this.has(key) ? this.#absent(key) : this.positive(key, fallback);
+  }
+
   flag(key: string, fallback?: boolean): boolean {
     return this.#checked(key, fallback, "true or false", (v) => typeof v === "boolean");
   }

@@ -29,6 +29,8 @@ export type RopeScaling =
       readonly originalContextLength: number;
       /** On cos and sin. */
       readonly attentionFactor: number;
+      /** What DeepSeek also scales the scores by: see `ropeScoreFactor`. */
+      readonly mscaleAllDim: number | undefined;
     }
   | {
       readonly type: "longrope";
@@ -49,37 +51,113 @@ export type RopeScaling =
 
 const SUPPORTED = ["default", "linear", "llama3", "yarn", "longrope"];
 
+interface RopeOptions {
+  /** The base where the config has none; 10,000 where undefined. */
+  readonly defaultTheta?: number;
+  /** The part of each head that turns, as `readPartialRotaryFactor` has it; all of it where undefined. */
+  readonly partialRotaryFactor?: number;
+  /** Where the config says it beside the scaling; otherwise it is read with the scaling. */
+  readonly originalContextLength?: number;
+  /** Further names that files of the family have for longrope. */
+  readonly longropeNames?: readonly string[];
+}
+
 /**
  * Reads the new form (`rope_parameters`, which holds rope_theta too) or the old one (`rope_theta`, `rope_scaling`
- * with `rope_type` or `type`). Neither: no scaling and θ = 10,000.
+ * with `rope_type` or `type`). Neither: no scaling.
  */
-export function readRope(r: ConfigReader, contextLength: number, headDim: number): RopeConfig {
-  if (headDim % 2 !== 0) {
-    throw new ConfigError("config.value", {
-      path: r.pathOf("head_dim"),
-      expected: "heads must have an even whole size (hidden_size / num_attention_heads where head_dim is not set)",
-      got: `${headDim}`,
-      remedy: "Rotary embedding turns pairs of dimensions.",
-    });
-  }
-  const oldTheta = r.positive("rope_theta", 10_000);
-  const old = r.object("rope_scaling");
-  const parameters = r.object("rope_parameters");
-  if (old !== undefined && parameters !== undefined) {
-    throw r.invalid("rope_scaling", "absent where rope_parameters is set", "both");
-  }
-  const scaling = parameters ?? old;
-  if (scaling === undefined) return { theta: oldTheta, scaling: { type: "default" } };
-  const theta = scaling.positive("rope_theta", oldTheta);
-  const result = { theta, scaling: readScaling(scaling, contextLength, headDim / 2) };
-  scaling.finish();
+export function readRope(
+  r: ConfigReader,
+  contextLength: number,
+  headDim: number,
+  options: RopeOptions = {},
+): RopeConfig {
+  const theta = r.positive("rope_theta", options.defaultTheta ?? 10_000);
+  const [old, parameters] = scalingsOf(r);
+  return ropeOf(parameters ?? old, theta, { contextLength, rotaryDim: checkedRotaryDim(r, headDim, options) }, options);
+}
+
+/** The rotary embeddings of layers that see everything and of those that see a window. */
+interface LayerRopes {
+  readonly full: RopeConfig;
+  readonly sliding: RopeConfig;
+}
+
+/**
+ * As `readRope`, where the two kinds of layer turn differently (Gemma 3): the new form has `rope_parameters` for each
+ * kind; in the old one `rope_local_base_freq` is the base of windowed layers, which are never scaled.
+ */
+export function readLayerRopes(r: ConfigReader, contextLength: number, headDim: number): LayerRopes {
+  const sizes = { contextLength, rotaryDim: checkedRotaryDim(r, headDim, {}) };
+  const [theta, localTheta] = [r.positive("rope_theta", 1_000_000), r.positive("rope_local_base_freq", 10_000)];
+  const [old, parameters] = scalingsOf(r);
+  const full = ropeOf(parameters?.object("full_attention") ?? old, theta, sizes, {});
+  const sliding = ropeOf(parameters?.object("sliding_attention"), localTheta, sizes, {});
+  parameters?.finish();
+  return { full, sliding };
+}
+
+/** The part of each head that turns (Phi-4): said beside the scaling, or in it. */
+export function readPartialRotaryFactor(r: ConfigReader): number {
+  const beside = r.positive("partial_rotary_factor", 1);
+  const [old, parameters] = scalingsOf(r);
+  const factor = (parameters ?? old)?.positive("partial_rotary_factor", beside) ?? beside;
+  if (factor > 1) throw r.invalid("partial_rotary_factor", "at most 1", factor);
+  return factor;
+}
+
+/** Dimensions of a head that turn. */
+export function rotaryDimOf(headDim: number, partialRotaryFactor: number): number {
+  return Math.floor(headDim * partialRotaryFactor);
+}
+
+function checkedRotaryDim(r: ConfigReader, headDim: number, { partialRotaryFactor = 1 }: RopeOptions): number {
+  const isPartial = partialRotaryFactor !== 1;
+  const rotaryDim = isPartial ? rotaryDimOf(headDim, partialRotaryFactor) : headDim;
+  if (rotaryDim % 2 === 0 && rotaryDim > 0) return rotaryDim;
+  throw new ConfigError("config.value", {
+    path: r.pathOf(isPartial ? "partial_rotary_factor" : "head_dim"),
+    expected: isPartial
+      ? "the part of a head that turns must have an even whole size"
+      : "heads must have an even whole size (hidden_size / num_attention_heads where head_dim is not set)",
+    got: `${rotaryDim}`,
+    remedy: "Rotary embedding turns pairs of dimensions.",
+  });
+}
+
+/** The objects of the old form and of the new one, of which a config has one at most. */
+function scalingsOf(r: ConfigReader): readonly [old: ConfigReader | undefined, parameters: ConfigReader | undefined] {
+  const [old, parameters] = [r.object("rope_scaling"), r.object("rope_parameters")];
+  if (old === undefined || parameters === undefined) return [old, parameters];
+  throw r.invalid("rope_scaling", "absent where rope_parameters is set", "both");
+}
+
+interface RopeSizes {
+  readonly contextLength: number;
+  readonly rotaryDim: number;
+}
+
+/** `theta` holds where the object, if there is one, does not say it. */
+function ropeOf(r: ConfigReader | undefined, theta: number, sizes: RopeSizes, options: RopeOptions): RopeConfig {
+  if (r === undefined) return { theta, scaling: { type: "default" } };
+  const result = { theta: r.positive("rope_theta", theta), scaling: readScaling(r, sizes, options) };
+  r.finish();
   return result;
 }
 
-function readScaling(r: ConfigReader, contextLength: number, nPairs: number): RopeScaling {
-  r.require("partial_rotary_factor", 1, "this family rotates whole heads");
+function readScaling(
+  r: ConfigReader,
+  { contextLength, rotaryDim }: RopeSizes,
+  { partialRotaryFactor = 1, originalContextLength, longropeNames = [] }: RopeOptions,
+): RopeScaling {
+  r.require("partial_rotary_factor", partialRotaryFactor, "this family rotates whole heads");
+  const nPairs = rotaryDim / 2;
   const older = r.raw("type");
-  const type = (r.raw("rope_type") ?? older ?? "default") as RopeScaling["type"];
+  const named = r.raw("rope_type") ?? older ?? "default";
+  const type = (longropeNames.includes(named as string) ? "longrope" : named) as RopeScaling["type"];
+  if (originalContextLength !== undefined) {
+    r.require("original_max_position_embeddings", originalContextLength, "as the config says outside of the scaling");
+  }
   switch (type) {
     case "default":
       return { type };
@@ -103,10 +181,11 @@ function readScaling(r: ConfigReader, contextLength: number, nPairs: number): Ro
         truncate: r.flag("truncate", true),
         originalContextLength: r.size("original_max_position_embeddings", contextLength),
         attentionFactor: readAttentionFactor(r, factor),
+        mscaleAllDim: r.has("mscale_all_dim") ? r.positive("mscale_all_dim") : undefined,
       };
     }
     case "longrope":
-      return readLongrope(r, contextLength, nPairs);
+      return readLongrope(r, { contextLength, originalContextLength, nPairs });
     case "factors":
       return { type, factors: r.positives("factors", nPairs) };
     default:
@@ -119,28 +198,38 @@ function readScaling(r: ConfigReader, contextLength: number, nPairs: number): Ro
   }
 }
 
+interface LongropeSizes {
+  readonly contextLength: number;
+  readonly originalContextLength: number | undefined;
+  readonly nPairs: number;
+}
+
 /** Ding et al. 2024, arXiv:2402.13753. The factor on cos and sin is explicit, or √(1 + ln(factor) / ln(original)). */
-function readLongrope(r: ConfigReader, contextLength: number, nPairs: number): RopeScaling {
-  const originalContextLength = r.size("original_max_position_embeddings", contextLength);
-  const factor = r.positive("factor", contextLength / originalContextLength);
-  const magnitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContextLength));
+function readLongrope(r: ConfigReader, { contextLength, originalContextLength, nPairs }: LongropeSizes): RopeScaling {
+  const original = originalContextLength ?? r.size("original_max_position_embeddings", contextLength);
+  const factor = r.positive("factor", contextLength / original);
+  const magnitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
   return {
     type: "longrope",
     shortFactors: r.positives("short_factor", nPairs),
     longFactors: r.positives("long_factor", nPairs),
-    originalContextLength,
+    originalContextLength: original,
     attentionFactor: r.positive("attention_factor", magnitude),
   };
 }
 
 /** YaRN's factor on cos and sin: explicit, or from the two mscales, or 0.1 · ln(factor) + 1. */
 function readAttentionFactor(r: ConfigReader, factor: number): number {
-  const mscale = (m: number): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
   const explicit = r.has("attention_factor") ? r.positive("attention_factor") : undefined;
   const one = r.has("mscale") ? r.positive("mscale") : undefined;
   const all = r.has("mscale_all_dim") ? r.positive("mscale_all_dim") : undefined;
   if (explicit !== undefined) return explicit;
-  return one !== undefined && all !== undefined ? mscale(one) / mscale(all) : mscale(1);
+  return one !== undefined && all !== undefined ? mscale(factor, one) / mscale(factor, all) : mscale(factor, 1);
+}
+
+/** By how much attention sharpens where the context is stretched by a factor (arXiv:2309.00071, §3.4). */
+function mscale(factor: number, m: number): number {
+  return factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
 }
 
 /** Frequency of each pair of `rotaryDim` dimensions, in radians per position. [rotaryDim / 2] */
@@ -180,6 +269,12 @@ export function ropeVariant(rope: RopeConfig | undefined, length: number): numbe
 /** Factor on cos and sin. */
 export function ropeMagnitude({ scaling }: RopeConfig): number {
   return scaling.type === "yarn" || scaling.type === "longrope" ? scaling.attentionFactor : 1;
+}
+
+/** Factor on the scores in DeepSeek's families, where only part of a query turns (`yarn_apply_mscale` of transformers). */
+export function ropeScoreFactor({ scaling }: RopeConfig): number {
+  if (scaling.type !== "yarn" || scaling.mscaleAllDim === undefined) return 1;
+  return mscale(scaling.factor, scaling.mscaleAllDim) ** 2;
 }
 
 /** Long wavelengths are stretched, short ones kept, and those between blended (Llama 3.1). */

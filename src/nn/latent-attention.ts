@@ -33,8 +33,10 @@ export interface LatentAttentionConfig {
   readonly qkNopeHeadDim: number;
   readonly qkRopeHeadDim: number;
   readonly vHeadDim: number;
-  readonly normEps: number;
 }
+
+/** The norms of latents have an eps of their own: transformers and DeepSeek's own code leave the config's out. */
+const LATENT_NORM = { normEps: 1e-6 };
 
 interface LatentAttentionOptions {
   /** On q · k. */
@@ -59,10 +61,10 @@ export function latentAttention(
 ): Value {
   const { nHeads, qkNopeHeadDim: nope, qkRopeHeadDim, vHeadDim: vDim } = c;
   return scope(groupName(w), () => {
-    const queried = queryInput(x, w, c);
+    const queried = queryInput(x, w);
     const q = point("q", splitHeads(matmul(queried, w.wQ), { nHeads, headDim: nope + qkRopeHeadDim })); // [T, nHeads, qkHeadDim]
     const rotQ = point("rotQ", rotateQ(q));
-    const latent = rmsNorm(matmul(x, w.wKvLatent, w.bKvLatent), w.kvLatentNorm, c);
+    const latent = rmsNorm(matmul(x, w.wKvLatent, w.bKvLatent), w.kvLatentNorm, LATENT_NORM);
     const kvLatent = point("kvLatent", cache.rounded(latent)); // [T, kvLoraRank]
     const key = splitHeads(matmul(x, w.wKRope, w.bKRope), { nHeads: 1, headDim: qkRopeHeadDim });
     const kRope = point("kRope", mergeHeads(cache.rounded(rotateK(key)))); // [T, qkRopeHeadDim]
@@ -73,13 +75,9 @@ export function latentAttention(
 }
 
 /** What queries are projected from: x, or their own latent. */
-function queryInput(
-  x: Value,
-  { wQLatent, bQLatent, qLatentNorm }: LatentAttentionWeights,
-  c: { readonly normEps: number },
-): Value {
+function queryInput(x: Value, { wQLatent, bQLatent, qLatentNorm }: LatentAttentionWeights): Value {
   if (wQLatent === undefined || qLatentNorm === undefined) return x;
-  return point("qLatent", rmsNorm(matmul(x, wQLatent, bQLatent), qLatentNorm, c)); // [T, qLoraRank]
+  return point("qLatent", rmsNorm(matmul(x, wQLatent, bQLatent), qLatentNorm, LATENT_NORM)); // [T, qLoraRank]
 }
 
 function oneHead(x: Value): Value {

@@ -1,4 +1,12 @@
-import { center, layerNorm as layerNormOp, mul, rms, rmsNorm as rmsNormOp } from "../ops/index.ts";
+import {
+  center,
+  layerNorm as layerNormOp,
+  mergeHeads,
+  mul,
+  rms,
+  rmsNorm as rmsNormOp,
+  splitHeads,
+} from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
 import { groupName } from "../weights/schema.ts";
@@ -16,6 +24,12 @@ interface NormWeights {
 /** Root mean square norm over the last axis, in the scope of its weights. */
 export function rmsNorm(x: Value, weights: { readonly gain: Value }, { normEps }: NormConfig): Value {
   return scope(groupName(weights), () => point("out", rmsNormOp(x, weights.gain, { eps: normEps })));
+}
+
+/** Root mean square norm over all heads of a row together, with gain [H * D]. [T, H, D] -> [T, H, D] */
+export function rmsNormAcrossHeads(x: Value, weights: { readonly gain: Value }, config: NormConfig): Value {
+  const [, nHeads, headDim] = x.shape as [string, number, number];
+  return splitHeads(rmsNorm(mergeHeads(x), weights, config), { nHeads, headDim });
 }
 
 /** Layer norm over the last axis, in the scope of its weights. */

@@ -5,6 +5,7 @@ import type { GgufCheckpoint } from "../checkpoint/gguf.ts";
 import { type GgufConfig, ggufConfigReader } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { ConfigReader, isObject, type Json } from "../config/reader.ts";
+import { NEEDED } from "../config/unsupported.ts";
 import { CheckpointError, ConfigError, nearest } from "../errors.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 
@@ -30,14 +31,20 @@ export function readConfig(json: unknown, fileName: string, ignore: readonly str
 }
 
 const ROPE_FACTORS = "rope_freqs.weight";
+const LONGROPE_FACTORS = ["rope_factors_short.weight", "rope_factors_long.weight"] as const;
 
 /** As `readConfig`, from a GGUF file; of its metadata the keys of its architecture must be understood. */
 export async function readGgufConfig(checkpoint: GgufCheckpoint, ignore: readonly string[] = []): Promise<ReadConfig> {
   const { architecture, gguf } = findGgufArchitecture(checkpoint);
   const { name, values, tensors } = checkpoint;
-  const ropeFactors = await readRopeFactors(checkpoint);
-  const reader = ggufConfigReader(gguf, { values, tensors, ropeFactors }, name);
-  return read(architecture, gguf.modelType, reader, ignore, ropeFactors === undefined ? [] : [ROPE_FACTORS]);
+  const ropeFactors = await readRopeFactors(checkpoint, ROPE_FACTORS);
+  const [short, long] = await Promise.all(
+    LONGROPE_FACTORS.map((tensor) => (gguf.hasLongropeFactors ? readRopeFactors(checkpoint, tensor) : undefined)),
+  );
+  const longropeFactors = short && long && { short, long };
+  const reader = ggufConfigReader(gguf, { values, tensors, ropeFactors, longropeFactors }, name);
+  const usedTensors = [...(ropeFactors ? [ROPE_FACTORS] : []), ...(longropeFactors ? LONGROPE_FACTORS : [])];
+  return read(architecture, gguf.modelType, reader, ignore, usedTensors);
 }
 
 function read(
@@ -62,28 +69,34 @@ function findArchitecture(json: Json, fileName: string): { architecture: Archite
   }
   const architecture = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(modelType));
   if (architecture === undefined) {
-    const close = nearest(modelType, known);
     throw new ConfigError("config.unsupported", {
       path,
       expected: `the supported architectures are ${known.join(", ")}`,
       got: JSON.stringify(modelType),
-      remedy: close === undefined ? undefined : `${close} is not the same architecture, though the name is close.`,
+      remedy: whatIsMissing(modelType, known),
     });
   }
   return { architecture, modelType };
 }
 
-function findGgufArchitecture({ name, values }: GgufCheckpoint): { architecture: Architecture; gguf: GgufConfig } {
+function whatIsMissing(modelType: string, known: readonly string[]): string | undefined {
+  if (Object.hasOwn(NEEDED, modelType)) return `It needs ${NEEDED[modelType]}.`;
+  const close = nearest(modelType, known);
+  return close === undefined ? undefined : `${close} is not the same architecture, though the name is close.`;
+}
+
+function findGgufArchitecture(checkpoint: GgufCheckpoint): { architecture: Architecture; gguf: GgufConfig } {
+  const { name, values } = checkpoint;
   const kind = values.get("general.type")?.value ?? "model";
   const named = values.get("general.architecture")?.value;
   const known = ARCHITECTURES.flatMap((architecture) => {
     const { gguf } = architecture;
     return gguf === undefined ? [] : [{ architecture, gguf }];
   });
-  const found = known.find(({ gguf }) => gguf.architecture === named);
+  const found = known.find(({ gguf }) => gguf.architecture === named && gguf.holds?.(checkpoint) !== false);
   if (found !== undefined && kind === "model") return found;
   const [key, got] = kind === "model" ? ["general.architecture", named] : ["general.type", kind];
-  const names = known.map(({ gguf }) => gguf.architecture).join(", ");
+  const names = [...new Set(known.map(({ gguf }) => gguf.architecture))].join(", ");
   throw new ConfigError("config.unsupported", {
     path: `${name}: ${key}`,
     expected: kind === "model" ? `the supported architectures are ${names}` : 'the file must hold a "model"',
@@ -94,13 +107,13 @@ function findGgufArchitecture({ name, values }: GgufCheckpoint): { architecture:
 /** The factors hold half a head; more than this is no such tensor. */
 const MAX_ROPE_FACTORS = 2 ** 16;
 
-async function readRopeFactors(checkpoint: GgufCheckpoint): Promise<number[] | undefined> {
-  const tensor = checkpoint.tensors.get(ROPE_FACTORS);
+async function readRopeFactors(checkpoint: GgufCheckpoint, name: string): Promise<number[] | undefined> {
+  const tensor = checkpoint.tensors.get(name);
   if (tensor === undefined) return undefined;
   const { dtype, shape } = tensor;
   if (dtype !== "f32" || numel(shape) > MAX_ROPE_FACTORS) {
     throw new CheckpointError("checkpoint.dtype", {
-      path: tensorPath(checkpoint.name, ROPE_FACTORS),
+      path: tensorPath(checkpoint.name, name),
       expected: `factors of rotary frequencies must be f32, and at most ${MAX_ROPE_FACTORS}`,
       got: `${dtype} ${formatShape(shape)}`,
     });
@@ -108,8 +121,19 @@ async function readRopeFactors(checkpoint: GgufCheckpoint): Promise<number[] | u
   return [...new Float32Array((await checkpoint.read(tensor)).buffer)];
 }
 
+/** More experts, of all layers together, than any model has: each takes memory before any of them has been found. */
+const MAX_EXPERTS = 2 ** 17;
+
 /** What every family's sizes must satisfy, whatever the file says. */
-function checkSizes({ nHeads, nKvHeads, headDim }: ModelConfig, fileName: string): void {
+function checkSizes({ nHeads, nKvHeads, headDim, nLayers, sparse }: ModelConfig, fileName: string): void {
+  const { nExperts, nExpertsPerToken } = sparse ?? { nExperts: 1, nExpertsPerToken: 1 };
+  if (nExpertsPerToken > nExperts || nExperts * nLayers > MAX_EXPERTS) {
+    throw new ConfigError("config.value", {
+      path: fileName,
+      expected: `a token must go to no more experts than a layer has, and all layers have at most ${MAX_EXPERTS}`,
+      got: `${nExpertsPerToken} of ${nExperts} in ${nLayers} layers`,
+    });
+  }
   if (nHeads % nKvHeads !== 0) {
     throw new ConfigError("config.value", {
       path: fileName,

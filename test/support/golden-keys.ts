@@ -4,23 +4,16 @@
  */
 
 import type { Run } from "../../src/run/result.ts";
-import type { Tensor } from "../../src/tensor/tensor.ts";
-import { DENSE_FAMILIES } from "./golden-keys-dense.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
+import { type Counterpart, inBlock } from "./counterpart.ts";
+import { DENSE_FAMILIES, renamed } from "./golden-keys-dense.ts";
 import { LATENT_FAMILIES } from "./golden-keys-latent.ts";
 import { SPARSE_FAMILIES } from "./golden-keys-sparse.ts";
-import { headsFirst, sideBySide } from "./tensors.ts";
-
-/** Points that each equal one expected value, or, side by side, are one. */
-export interface Counterpart {
-  readonly points: readonly string[];
-  readonly arrange?: "headsFirst" | "sideBySide";
-}
+import { headBesideHead, headsFirst, inSlotsOf, sideBySide } from "./tensors.ts";
 
 /** What an attention layer's and an MLP's last projection give, in families that add just that to the residual stream. */
 const attnOut: Counterpart = { points: ["blocks.{i}.attn.out", "blocks.{i}.attn.contribution"] };
 const mlpOut: Counterpart = { points: ["blocks.{i}.mlp.out", "blocks.{i}.mlp.contribution"] };
-
-export const inBlock = (...points: string[]): Counterpart => ({ points: points.map((point) => `blocks.{i}.${point}`) });
 
 const ANY_FAMILY: Readonly<Record<string, Counterpart>> = {
   logits: { points: ["logits"] },
@@ -71,26 +64,40 @@ const GPT2: Readonly<Record<string, Counterpart>> = {
   "out:transformer.ln_f": { points: ["lnFinal.out"] },
 };
 
-const COUNTERPARTS = new Map(
-  Object.entries({ ...ANY_FAMILY, ...LLAMA, ...GPT2, ...DENSE_FAMILIES, ...SPARSE_FAMILIES, ...LATENT_FAMILIES }),
-);
+const COUNTERPARTS: Readonly<Record<string, Counterpart>> = {
+  ...ANY_FAMILY,
+  ...LLAMA,
+  ...GPT2,
+  ...DENSE_FAMILIES,
+  ...SPARSE_FAMILIES,
+  ...LATENT_FAMILIES,
+};
 
 /** Keys that have no point, with the reason. */
 const IGNORED: readonly (readonly [key: RegExp, reason: string])[] = [
   [/^tokens$/, "the input"],
   [/^loss$/, "for training"],
   [/^grad:/, "for training"],
-  [/^out:.*\.mlp\.act_fn$/, "the gate after its activation, of which mlp.post is the product with mlp.preLinear"],
+  [
+    /^out:.*\.mlp\.(act|activation)_fn$/,
+    "the gate after its activation, of which mlp.post is the product with mlp.preLinear",
+  ],
+  [/^out:.*\.shared_experts?\.act_fn$/, "as that of an MLP, of which shared.post is the product"],
+  [
+    /^out:.*\.experts\.act_fn$/,
+    "as that of an MLP, of which experts.post is the product; token by token of each expert",
+  ],
+  [/^out:.*\.q_a_proj$/, "the queries' latent before its norm, which is compared after it"],
+  [/^out:.*\.kv_a_proj_with_mqa$/, "the latent before its norm, which is compared after it, and kRope before it turns"],
 ];
 
-/** Names, with `{i}`, of the points that these keys are compared with. */
-export function comparedPoints(keys: Iterable<string>): Set<string> {
-  return new Set(
-    [...keys].flatMap((key) => {
-      if (isIgnored(key)) return [];
-      return key.startsWith("hidden.") ? HIDDEN : find(key).points;
-    }),
-  );
+/** Names, with `{i}`, of the points that the keys of one golden are compared with. */
+export function comparedPoints(keys: readonly string[]): string[] {
+  const find = finder(keys);
+  return keys.flatMap((key) => {
+    if (isIgnored(key)) return [];
+    return key.startsWith("hidden.") ? HIDDEN : find(key).points;
+  });
 }
 
 export interface Compared {
@@ -103,31 +110,48 @@ export interface Compared {
 
 /** Everything expected beside what golgi computed for it. Throws for a key that is neither compared nor ignored. */
 export function compare(run: Run, nLayers: number, expected: ReadonlyMap<string, Tensor>): Compared[] {
+  const find = finder([...expected.keys()]);
   return [...expected].flatMap(([key, tensor]) => {
     if (isIgnored(key)) return [];
-    const { points, arrange } = counterpart(key, nLayers, run);
-    const tensors = points.map((point) => run.get(point));
-    const arranged =
-      arrange === "sideBySide" ? [sideBySide(tensors)] : arrange === "headsFirst" ? tensors.map(headsFirst) : tensors;
-    return arranged.map((actual) => ({ key, points, actual, expected: tensor }));
+    const { points, arrange, slotsOf, apply } = counterpart(key, nLayers, run, find);
+    const tensors = points.map((point) => {
+      const value = run.get(point);
+      if (slotsOf === undefined) return value;
+      return inSlotsOf(expected.get(slotsOf) as Tensor, run.get(`blocks.${layerOf(key)}.router.indices`), value);
+    });
+    const arranged = arrange === undefined ? tensors : ARRANGED[arrange](tensors);
+    const wanted = apply === undefined ? tensor : new Tensor(tensor.shape, Float64Array.from(tensor.data, apply));
+    return arranged.map((actual) => ({ key, points, actual, expected: wanted }));
   });
 }
+
+/** Values of several points as the class lays out what it has for them. */
+const ARRANGED: Readonly<Record<NonNullable<Counterpart["arrange"]>, (tensors: readonly Tensor[]) => Tensor[]>> = {
+  headsFirst: (tensors) => tensors.map(headsFirst),
+  sideBySide: (tensors) => [sideBySide(tensors)],
+  headBesideHead: (tensors) => [headBesideHead(tensors)],
+};
 
 function isIgnored(key: string): boolean {
   return IGNORED.some(([pattern]) => pattern.test(key));
 }
 
-function counterpart(key: string, nLayers: number, run: Run): Counterpart {
+function counterpart(key: string, nLayers: number, run: Run, find: (key: string) => Counterpart): Counterpart {
   const layer = layerOf(key);
   if (key === `hidden.${layer}`) return { points: hidden(Number(layer), nLayers, run) };
-  const { points, arrange } = find(key);
-  return { points: points.map((point) => point.replace("{i}", `${layer}`)), arrange };
+  const { points, slotsOf, ...rest } = find(key);
+  const atLayer = (name: string): string => name.replace("{i}", `${layer}`);
+  return { ...rest, points: points.map(atLayer), slotsOf: slotsOf && atLayer(slotsOf) };
 }
 
-function find(key: string): Counterpart {
-  const known = COUNTERPARTS.get(key.replace(`.${layerOf(key)}`, ".{i}"));
-  if (known === undefined) throw new Error(`${key}: expected by the golden, but no point is named for it`);
-  return known;
+/** What the keys of one golden stand for. */
+function finder(keys: readonly string[]): (key: string) => Counterpart {
+  const counterparts = new Map(Object.entries({ ...COUNTERPARTS, ...renamed(keys) }));
+  return (key) => {
+    const known = counterparts.get(key.replace(`.${layerOf(key)}`, ".{i}"));
+    if (known === undefined) throw new Error(`${key}: expected by the golden, but no point is named for it`);
+    return known;
+  };
 }
 
 function layerOf(key: string): string | undefined {

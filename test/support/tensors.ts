@@ -60,6 +60,25 @@ export function sideBySide(tensors: readonly Tensor[]): Tensor {
   return new Tensor([nRows, rows[0].length], Float64Array.from(rows.flat()));
 }
 
+/** Tensors [T, H, ...], each head's numbers of all of them side by side: [1, T, H * sum of the heads' sizes]. */
+export function headBesideHead(tensors: readonly Tensor[]): Tensor {
+  const [nRows, nHeads] = tensors[0].shape;
+  const row = (t: number, h: number): number[] => tensors.flatMap((tensor) => [...tensor.row(t, h).data]);
+  const data = Array.from({ length: nRows * nHeads }, (_, i) => row(Math.floor(i / nHeads), i % nHeads)).flat();
+  return new Tensor([1, nRows, data.length / nRows], Float64Array.from(data));
+}
+
+/**
+ * What each row has for its experts, [T, A] or [T, A, n], in another order of slots: `wanted` [T, A] names the expert of
+ * each, `chosen` [T, A] of those that the tensor has. NaN for an expert that was not chosen.
+ */
+export function inSlotsOf(wanted: Tensor, chosen: Tensor, tensor: Tensor): Tensor {
+  const slot = (row: number, at: number): number => chosen.row(row).data.indexOf(wanted.at(row, at));
+  return tensorOf(tensor.shape, (row, at, ...rest) =>
+    slot(row, at) < 0 ? Number.NaN : tensor.at(row, slot(row, at), ...rest),
+  );
+}
+
 /** Tensors [nRows, ...] one below the other. */
 export function stacked(tensors: readonly Tensor[]): Tensor {
   const nRows = tensors.reduce((sum, tensor) => sum + tensor.shape[0], 0);

@@ -1,0 +1,161 @@
+import { GGUF_KEYS } from "../config/gguf.ts";
+import { windowsByType } from "../config/layer-windows.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { type RopeConfig, readLayerRopes } from "../config/rope.ts";
+import { selfAttention } from "../nn/attention.ts";
+import { gatedMlp } from "../nn/mlp.ts";
+import { rmsNorm } from "../nn/norm.ts";
+import { rotary } from "../nn/rotary.ts";
+import { add, matmul, scaleBy, selectRows } from "../ops/index.ts";
+import { point, scope } from "../tape/builder.ts";
+import { stored, storedIn } from "../weights/schema.ts";
+import { cappedLogits, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+
+/**
+ * Gemma 3, its text models (arXiv:2503.19786).
+ *
+ * - as Gemma 2: embeddings times √dModel (in float32), RMSNorm whose gain checkpoints store less 1, norms before and after
+ *   attention and the MLP, GeGLU with the tanh GELU, scores scaled by 1/√query_pre_attn_scalar; no caps
+ * - RMSNorm over each head of q and k before the rotary embedding, its gain shared by the heads
+ * - a sliding window in all but every sixth layer, with a rotary embedding of its own: θ 1e4, never scaled; the others
+ *   have θ 1e6, scaled linearly from 4B on
+ * - grouped-query attention, unembedding tied to the embedding
+ *
+ * Reference: transformers `modeling_gemma3.py`.
+ */
+interface Gemma3Config extends ModelConfig {
+  /** Of layers that see everything. */
+  readonly rope: RopeConfig;
+  /** Of layers with a window. */
+  readonly slidingRope: RopeConfig;
+  /** For each layer the number of keys that a row sees; undefined for all before it. */
+  readonly windows: readonly (number | undefined)[];
+  /** On q · k. */
+  readonly scoreScale: number;
+  /** What logits are kept within; undefined for no cap. */
+  readonly finalSoftcap: number | undefined;
+  readonly tiedEmbedding: boolean;
+}
+
+/** The layers of the 27B model, whose scores llama.cpp scales by another number than those of all others. */
+const N_LAYERS_27B = 62;
+
+export const gemma3 = defineArchitecture({
+  name: "gemma3",
+  modelTypes: ["gemma3_text"],
+  prefix: "model.",
+  absentPoints: { posEmbed: "positions enter through the rotary embedding of q and k" },
+  ignoredTensors: [
+    { pattern: /rotary_emb.*inv_freq$/, reason: "follows from the config" },
+    { pattern: /^lm_head\.weight$/, reason: "tied to the embedding" },
+  ],
+
+  config(r): Gemma3Config {
+    const headDim = r.size("head_dim", 256);
+    const nLayers = r.layerCount("num_hidden_layers");
+    const contextLength = r.size("max_position_embeddings", 131_072);
+    const window = r.sizeOrNull("sliding_window", 4096);
+    const period = r.size(r.has("_sliding_window_pattern") ? "_sliding_window_pattern" : "sliding_window_pattern", 6);
+    const { full, sliding } = readLayerRopes(r, contextLength, headDim);
+    r.choice("hidden_act", ["gelu_pytorch_tanh", "gelu"], "gelu_pytorch_tanh");
+    r.require("hidden_activation", "gelu_pytorch_tanh", "the activation of this family");
+    r.require("attention_bias", false, "as in all released models");
+    r.require("use_bidirectional_attention", false, "golgi runs decoders");
+    return {
+      vocabSize: r.size("vocab_size", 262_208),
+      dModel: r.size("hidden_size"),
+      nLayers,
+      nHeads: r.size("num_attention_heads", 8),
+      nKvHeads: r.size("num_key_value_heads", 4),
+      headDim,
+      dFf: r.size("intermediate_size"),
+      contextLength,
+      normEps: r.positive("rms_norm_eps", 1e-6),
+      rope: full,
+      slidingRope: sliding,
+      windows: windowsByType(r, nLayers, window, (layer) => (layer + 1) % period !== 0),
+      scoreScale: r.positive("query_pre_attn_scalar", 256) ** -0.5,
+      finalSoftcap: r.positiveOrNull("final_logit_softcapping"),
+      tiedEmbedding: r.flag("tie_word_embeddings", true),
+    };
+  },
+
+  gguf: {
+    architecture: "gemma3",
+    modelType: "gemma3_text",
+    className: "Gemma3ForCausalLM",
+    keys: { ...GGUF_KEYS, sliding_window: "attention.sliding_window" },
+    optionalKeys: {
+      rope_local_base_freq: "rope.freq_base_swa",
+      sliding_window_pattern: "attention.sliding_window_pattern",
+    },
+    reworded(_, { num_hidden_layers, hidden_size, num_attention_heads, head_dim }) {
+      const is27B = num_hidden_layers === N_LAYERS_27B;
+      const scalar = is27B ? Math.floor(Number(hidden_size) / Number(num_attention_heads)) : head_dim;
+      return { json: { query_pre_attn_scalar: scalar }, keys: [] };
+    },
+  },
+
+  weights(c: Gemma3Config, has: HasWeight) {
+    const { dModel, dFf, vocabSize } = c;
+    const gain = { offset: 1 };
+    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
+    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    return {
+      embed,
+      blocks: Array.from({ length: c.nLayers }, (_, i) => {
+        const at = storedIn(`model.layers.${i}`, `blk.${i}`);
+        const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
+        return {
+          ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel], gain) },
+          attn: {
+            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
+            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
+            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
+            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [c.headDim], gain) },
+            kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [c.headDim], gain) },
+          },
+          ln1Post: { gain: at("post_attention_layernorm.weight", "post_attention_norm.weight", [dModel], gain) },
+          ln2: { gain: at("pre_feedforward_layernorm.weight", "ffn_norm.weight", [dModel], gain) },
+          mlp: {
+            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
+            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
+            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
+          },
+          ln2Post: { gain: at("post_feedforward_layernorm.weight", "post_ffw_norm.weight", [dModel], gain) },
+        };
+      }),
+      lnFinal: { gain: stored("model.norm.weight", [dModel], { gguf: "output_norm.weight", ...gain }) },
+      unembed,
+    };
+  },
+
+  forward(c, w, { tokens, rows, cache }) {
+    const [rotateFully, rotateInWindow] = [c.rope, c.slidingRope].map((rope) => rotary(rope, c.headDim, rows));
+    let resid = point("embed", scaleBy(selectRows(w.embed, tokens), { factor: Math.sqrt(c.dModel) })); // [T, dModel]
+    for (const [i, block] of w.blocks.entries()) {
+      scope(`blocks.${i}`, () => {
+        point("residPre", resid);
+        const window = c.windows[i];
+        const rotate = window === undefined ? rotateFully : rotateInWindow;
+        const { qNorm, kNorm } = block.attn;
+        const attnOut = selfAttention(rmsNorm(resid, block.ln1, c), block.attn, c, rows, cache.layer(i), {
+          prepare: (q, k, rounded) => rotate(rmsNorm(q, qNorm, c), rmsNorm(k, kNorm, c), rounded),
+          window,
+          scale: c.scoreScale,
+        });
+        resid = point("residMid", add(resid, point("attn.contribution", rmsNorm(attnOut, block.ln1Post, c))));
+        const mlpOut = gatedMlp(rmsNorm(resid, block.ln2, c), block.mlp, "geluTanh");
+        resid = point("residPost", add(resid, point("mlp.contribution", rmsNorm(mlpOut, block.ln2Post, c))));
+      });
+    }
+    return resid;
+  },
+
+  unembed(c, w, resid, wanted) {
+    const logits = matmul(wantedRows(rmsNorm(resid, w.lnFinal, c), wanted), w.unembed); // [R, vocabSize]
+    return cappedLogits(logits, c.finalSoftcap);
+  },
+});

@@ -1,0 +1,143 @@
+/** What the configs of DeepSeek-V2 and V3 say in the same words, and their GGUF files too. */
+
+import type { GgufConfig, GgufContents, GgufKeys } from "./gguf.ts";
+import type { SparseConfig } from "./model-config.ts";
+import { type ConfigReader, isObject, type Json } from "./reader.ts";
+
+/** Sizes of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1). */
+export interface LatentConfig {
+  /** Of the queries' latent; undefined where queries have none. */
+  readonly qLoraRank: number | undefined;
+  readonly kvLoraRank: number;
+  /** Dimensions of a query or key that do not turn, before those that do. */
+  readonly qkNopeHeadDim: number;
+  readonly qkRopeHeadDim: number;
+  readonly vHeadDim: number;
+}
+
+/** Groups that experts are first kept to. */
+export interface GroupsConfig {
+  readonly nGroups: number;
+  readonly nGroupsPerToken: number;
+}
+
+export function readLatent(r: ConfigReader, nHeads: number): LatentConfig {
+  const [qkNopeHeadDim, qkRopeHeadDim] = [r.size("qk_nope_head_dim", 128), r.size("qk_rope_head_dim", 64)];
+  r.require("num_key_value_heads", nHeads, "each head has keys and values of its own");
+  // Sizes that transformers works out and writes down.
+  r.require("qk_head_dim", qkNopeHeadDim + qkRopeHeadDim, "qk_nope_head_dim + qk_rope_head_dim");
+  r.require("head_dim", qkRopeHeadDim, "qk_rope_head_dim");
+  return {
+    qLoraRank: r.sizeOrNull("q_lora_rank", 1536),
+    kvLoraRank: r.size("kv_lora_rank", 512),
+    qkNopeHeadDim,
+    qkRopeHeadDim,
+    vHeadDim: r.size("v_head_dim", 128),
+  };
+}
+
+/** Layers are sparse from `first_k_dense_replace` on where `moe_layer_freq` divides their number. */
+export function readSparseLayers(r: ConfigReader, nLayers: number, firstSparse: number): boolean[] {
+  const first = r.count("first_k_dense_replace", firstSparse);
+  const every = r.size("moe_layer_freq", 1);
+  return Array.from({ length: nLayers }, (_, layer) => layer >= first && layer % every === 0);
+}
+
+/** Undefined where all experts are one group. `defaults`: for `n_group` and `topk_group`. */
+export function readGroups(
+  r: ConfigReader,
+  { nExperts, nExpertsPerToken }: SparseConfig,
+  defaults: readonly [number, number],
+): GroupsConfig | undefined {
+  const nGroups = r.sizeOrNull("n_group", defaults[0]) ?? 1;
+  const nGroupsPerToken = r.sizeOrNull("topk_group", defaults[1]) ?? 1;
+  if (nGroups === 1) return undefined;
+  if (nExperts % nGroups !== 0) throw r.invalid("n_group", `a divisor of the ${nExperts} experts`, nGroups);
+  const nKept = (nExperts / nGroups) * nGroupsPerToken;
+  if (nGroupsPerToken <= nGroups && nKept >= nExpertsPerToken) return { nGroups, nGroupsPerToken };
+  const expected = `at most ${nGroups}, and so many that they hold the ${nExpertsPerToken} experts of a token`;
+  throw r.invalid("topk_group", expected, nGroupsPerToken);
+}
+
+/** How llama.cpp's architecture "deepseek2" says it; `expert_gating_func` tells the families apart. */
+export const DEEPSEEK_GGUF = {
+  architecture: "deepseek2",
+  keys: {
+    num_hidden_layers: "block_count",
+    max_position_embeddings: "context_length",
+    hidden_size: "embedding_length",
+    intermediate_size: "feed_forward_length",
+    num_attention_heads: "attention.head_count",
+    rms_norm_eps: "attention.layer_norm_rms_epsilon",
+    rope_theta: "rope.freq_base",
+    kv_lora_rank: "attention.kv_lora_rank",
+    qk_rope_head_dim: "rope.dimension_count",
+    first_k_dense_replace: "leading_dense_block_count",
+    n_routed_experts: "expert_count",
+    num_experts_per_tok: "expert_used_count",
+    n_shared_experts: "expert_shared_count",
+    moe_intermediate_size: "expert_feed_forward_length",
+  },
+  optionalKeys: { n_group: "expert_group_count", topk_group: "expert_group_used_count" },
+  reworded: (own: GgufKeys, json: Json) => {
+    const parts = [latentJson(own), routerJson(own), mscaleJson(own, json)];
+    return { json: Object.assign({}, ...parts.map((part) => part.json)), keys: parts.flatMap(({ keys }) => keys) };
+  },
+} satisfies Partial<GgufConfig>;
+
+/** Files from before llama.cpp split `kv_b_proj` have no `_mla` keys: the heads are of the sizes that they have in use. */
+function latentJson(own: GgufKeys) {
+  const [rope, rank] = [Number(own.get("rope.dimension_count")), Number(own.get("attention.kv_lora_rank"))];
+  const isSplit = own.has("attention.key_length_mla");
+  const [keyLength, valueLength] = isSplit ? ["key_length_mla", "value_length_mla"] : ["key_length", "value_length"];
+  // Of split files those of the one latent, which are nothing new if they are right.
+  const isKnown = (key: string, value: number): boolean => !isSplit || own.get(key) === value;
+  return {
+    json: {
+      q_lora_rank: own.get("attention.q_lora_rank") ?? null,
+      qk_nope_head_dim: Number(own.get(`attention.${keyLength}`)) - rope,
+      v_head_dim: own.get(`attention.${valueLength}`) ?? null,
+      num_key_value_heads: isSplit ? own.get("attention.head_count") : own.get("attention.head_count_kv"),
+    },
+    keys: [
+      ...["attention.q_lora_rank", "attention.key_length_mla", "attention.value_length_mla"],
+      ...(isKnown("attention.key_length", rank + rope) ? ["attention.key_length"] : []),
+      ...(isKnown("attention.value_length", rank) ? ["attention.value_length"] : []),
+      ...(isKnown("attention.head_count_kv", 1) ? ["attention.head_count_kv"] : []),
+    ],
+  };
+}
+
+/** By `expert_gating_func`, which older files leave out. */
+const SCORING: Readonly<Record<number, string>> = { 1: "softmax", 2: "sigmoid" };
+const GATING = "expert_gating_func";
+
+export function hasSigmoidScores({ values }: GgufContents): boolean {
+  return values.get(`${DEEPSEEK_GGUF.architecture}.${GATING}`)?.value === 2;
+}
+
+function routerJson(own: GgufKeys) {
+  const gating = Number(own.get(GATING) ?? 1);
+  const scoring = SCORING[gating] ?? `${GATING} ${gating}`;
+  const v2Method = Number(own.get("expert_group_count") ?? 1) > 1 ? "group_limited_greedy" : "greedy";
+  return {
+    json: {
+      scoring_func: scoring,
+      topk_method: scoring === "sigmoid" ? "noaux_tc" : v2Method,
+      norm_topk_prob: own.get("expert_weights_norm") ?? false,
+      // llama.cpp takes 0 for "not scaled" as well.
+      routed_scaling_factor: own.get("expert_weights_scale") || 1,
+    },
+    keys: [GATING, "expert_weights_norm", "expert_weights_scale"],
+  };
+}
+
+/** The multiplier is 0.1 · mscale_all_dim; llama.cpp takes mscale for the same, as it is in every published model. */
+function mscaleJson(own: GgufKeys, { rope_scaling: scaling }: Json) {
+  const key = "rope.scaling.yarn_log_multiplier";
+  const multiplier = own.get(key);
+  if (typeof multiplier !== "number" || !isObject(scaling)) return { json: {}, keys: [] };
+  // 0.0707 is 0.707 / 10, which a product of floating-point numbers misses.
+  const mscale = Number((10 * multiplier).toPrecision(8));
+  return { json: { rope_scaling: { ...scaling, mscale, mscale_all_dim: mscale } }, keys: [key] };
+}
