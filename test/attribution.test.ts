@@ -18,6 +18,7 @@ import {
   openCase,
   openIntegerModel,
   plainComponents,
+  plainMlps,
   unembedRow,
 } from "./support/plain-attribution.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
@@ -25,6 +26,9 @@ import { dot, range, sum, type Weights } from "./support/view-cases.ts";
 
 const valuesOf = (components: readonly Component[]): Map<string, number> =>
   new Map(components.map(({ label, value }) => [label, value]));
+
+/** More neurons than any layer has. */
+const ALL = 100_000;
 
 /** A row's number, computed in a step of one row and of many. */
 function expectSameRow(actual: number, expected: number): void {
@@ -70,14 +74,18 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
 
   it("gives each head, neuron and bias what it writes along the token's direction", async () => {
     const [token, position] = [7, 3];
-    const { nLayers, dFf } = model.config;
+    const { nLayers } = model.config;
     const row = unembedRow(token, model, weights);
     const divisor = run.get("lnFinal.scale").at(position, 0);
     const direction = beforeNorm(row, "lnFinal", model, weights).map((x) => x / divisor);
     const stream = { nAttentions: nLayers, nMlps: nLayers };
     const expected = plainComponents(direction, position, stream, model, run, weights);
     if (model.bindings.weights.has("lnFinal.bias")) expected.set("final norm bias", dot(weights("lnFinal.bias"), row));
-    const whole = await attribution(model, tokens, { of: token, position, detail: "neuron", topNeurons: dFf });
+    const uncapped = "logitsBeforeSoftcap";
+    if (run.points.includes(uncapped)) {
+      expected.set("softcap", run.logits.at(position, token) - run.get(uncapped).at(position, token));
+    }
+    const whole = await attribution(model, tokens, { of: token, position, detail: "neuron", topNeurons: ALL });
     expect(whole.divisor).toBeCloseTo(divisor, 5);
     expectValues(valuesOf(whole.components), expected);
     // Coarser parts are sums of the finer ones.
@@ -86,26 +94,34 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
         [...expected].filter(([label]) => label.startsWith(`L${layer}.`) && kind.test(label)).map(([, value]) => value),
       );
     const layers = valuesOf((await attribution(model, tokens, { of: token, position, detail: "layer" })).components);
+    const heads = valuesOf((await attribution(model, tokens, { of: token, position })).components);
     for (const layer of range(nLayers)) {
       expect(layers.get(`L${layer}.attn`)).toBeCloseTo(inLayer(/\.H|attn/, layer), 3);
-      expect(layers.get(`L${layer}.mlp`)).toBeCloseTo(inLayer(/\.N|mlp/, layer), 3);
+      expect(layers.get(`L${layer}.mlp`)).toBeCloseTo(inLayer(/\.N|mlp|\.E|shared/, layer), 3);
+      // The bias of an MLP is told apart from it, that of an expert is not.
+      for (const { label } of plainMlps(layer, position, model, run, weights)) {
+        const ofLabel = label.endsWith(".mlp") ? /\.N/ : new RegExp(`${label}[. ]`);
+        expect(heads.get(label)).toBeCloseTo(inLayer(ofLabel, layer), 3);
+      }
     }
-    const heads = valuesOf((await attribution(model, tokens, { of: token, position })).components);
-    for (const layer of range(nLayers)) expect(heads.get(`L${layer}.mlp`)).toBeCloseTo(inLayer(/\.N/, layer), 3);
   });
 
   it("names the largest neurons of each layer, and adds up the others", async () => {
     const options = { of: 2, detail: "neuron" } as const;
-    const { dFf, nLayers } = model.config;
-    const all = valuesOf((await attribution(model, tokens, { ...options, topNeurons: dFf })).components);
+    const { nLayers } = model.config;
+    const { components: all } = await attribution(model, tokens, { ...options, topNeurons: ALL });
     const { components } = await attribution(model, tokens, { ...options, topNeurons: 3 });
+    // The shared expert of a sparse layer has a list of its own.
     for (const layer of range(nLayers)) {
-      const every = range(dFf).map((neuron) => all.get(`L${layer}.N${neuron}`) as number);
-      const sorted = every.toSorted((a, b) => Math.abs(b) - Math.abs(a));
-      const named = components.filter(({ kind, layer: at }) => kind === "neuron" && at === layer);
-      expect(named.map(({ value }) => value)).toEqual(sorted.slice(0, 3));
-      const others = components.find(({ kind, layer: at }) => kind === "otherNeurons" && at === layer);
-      expect(others?.value).toBeCloseTo(sum(sorted.slice(3)), 4);
+      for (const isShared of [false, true]) {
+        const here = ({ kind, layer: at, label }: Component, wanted: string): boolean =>
+          kind === wanted && at === layer && label.includes(".shared") === isShared;
+        const sorted = all.filter((one) => here(one, "neuron")).map(({ value }) => value);
+        const named = components.filter((one) => here(one, "neuron"));
+        expect(named.map(({ value }) => value)).toEqual(sorted.slice(0, 3));
+        const others = components.find((one) => here(one, "otherNeurons"));
+        if (sorted.length > 0) expect(others?.value).toBeCloseTo(sum(sorted.slice(3)), 4);
+      }
     }
     const none = await attribution(model, tokens, { ...options, topNeurons: 0 });
     expect(none.components.filter(({ kind }) => kind === "neuron")).toEqual([]);

@@ -16,7 +16,9 @@ import {
   beforeNorm,
   openCase,
   openIntegerModel,
+  type PlainMlp,
   plainComponents,
+  plainMlps,
 } from "./support/plain-attribution.ts";
 import { dot, length, range, readout, sum, type Weights } from "./support/view-cases.ts";
 
@@ -49,6 +51,17 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   const neuronOf = async (address: string, options: ExplainOptions = {}): Promise<NeuronExplanation> =>
     (await explain(model, address, tokens, options)) as Explanation as NeuronExplanation;
 
+  /** What the MLP or the experts of a layer read. */
+  const mlpInputOf = (layer: number): string =>
+    has(`blocks.${layer}.ln2.gain`) ? `blocks.${layer}.ln2.out` : `blocks.${layer}.residMid`;
+
+  /** What a vector is when it is added to the stream, behind a norm that a family may have there. */
+  function added(vector: readonly number[], norm: string, position: number): readonly number[] {
+    if (!has(`${norm}.gain`)) return vector;
+    const scale = run.get(`${norm}.scale`).at(position, 0);
+    return vector.map((x, i) => (x * weights(`${norm}.gain`)[i]) / scale);
+  }
+
   /** Tokens whose logits a vector moves most, as plain loops have it. */
   function expectMoved(found: readonly MovedToken[], vector: readonly number[], position: number, sign: number): void {
     const divisor = run.get("lnFinal.scale").at(position, 0);
@@ -61,53 +74,58 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   }
 
   it("a neuron's sums are those of its inputs and weights, and give its value", async () => {
-    const { nLayers, dModel, dFf } = model.config;
-    for (const [layer, neuron, position] of [
-      [0, 0, 0],
-      [nLayers - 1, dFf - 1, 3],
-      [1, 7, tokens.length - 1],
+    const { nLayers, dModel } = model.config;
+    for (const [layer, position] of [
+      [0, 0],
+      [nLayers - 1, 3],
+      [1, tokens.length - 1],
     ]) {
-      const found = await neuronOf(`L${layer}.N${neuron}@${position}`, { nTerms: 4 });
-      const part = `blocks.${layer}.mlp`;
-      const isGated = run.points.includes(`${part}.preLinear`);
-      expect(found.value).toBe(run.get(`${part}.post`).at(position, neuron));
-      const [first, up] = found.branches;
-      expect(found.branches.map(({ name }) => name)).toEqual(isGated ? ["gate", "up"] : ["up"]);
-      expect(found.activated * (up?.value ?? 1)).toBeCloseTo(found.value, 5);
-      expect(first.value).toBe(run.get(`${part}.pre`).at(position, neuron));
-      const inputs = row(`blocks.${layer}.ln2.out`, position);
-      for (const branch of found.branches) {
-        expectSum(branch, dModel);
-        const name = branch.name === "gate" ? "Gate" : "Up";
-        const into = weights(`${part}.w${name}`).slice(neuron * dModel, (neuron + 1) * dModel);
-        expect(branch.bias).toBeCloseTo(has(`${part}.b${name}`) ? weights(`${part}.b${name}`)[neuron] : 0, 6);
-        const products = inputs.map((x, i) => x * into[i]);
-        const largest = products.toSorted((a, b) => Math.abs(b) - Math.abs(a)).slice(0, 4);
-        for (const [i, term] of branch.terms.entries()) {
-          expect(term.value).toBeCloseTo(largest[i], 5);
-          expect(term.value).toBeCloseTo(products[term.dimension], 5);
-          expect(term.input).toBe(inputs[term.dimension]);
-          expect(term.weight).toBeCloseTo(into[term.dimension], 6);
-          expect(term.resid).toBe(run.get(`blocks.${layer}.residMid`).at(position, term.dimension));
+      const mlps = plainMlps(layer, position, model, run, weights);
+      // The MLP; or the expert that comes first, and the one that comes last.
+      for (const mlp of new Set([mlps[0], mlps.at(-1) as PlainMlp])) {
+        const neuron = mlp.post.length - 1 - layer;
+        const found = await neuronOf(`${mlp.neuron}${neuron}@${position}`, { nTerms: 4 });
+        const [first, up] = found.branches;
+        expect(found.branches.map(({ name }) => name)).toEqual(model.architecture === "gpt2" ? ["up"] : ["gate", "up"]);
+        expect(found.value).toBe(mlp.post[neuron]);
+        expect(found.factor).toBe(mlp.factor);
+        expect(found.activated * (found.multiplied ?? 1)).toBeCloseTo(found.value, 5);
+        if (model.architecture !== "gpt-oss") expect(found.multiplied).toBe(up?.value);
+        expect(first.value).toBe(mlp.at("pre")[neuron]);
+        const inputs = row(mlpInputOf(layer), position);
+        for (const branch of found.branches) {
+          expectSum(branch, dModel);
+          const name = branch.name === "gate" ? "Gate" : "Up";
+          const into = mlp.row(`w${name}`, neuron);
+          expect(branch.bias).toBeCloseTo(mlp.biasOf(`b${name}`, neuron) ?? 0, 6);
+          const products = inputs.map((x, i) => x * into[i]);
+          const largest = products.toSorted((a, b) => Math.abs(b) - Math.abs(a)).slice(0, 4);
+          for (const [i, term] of branch.terms.entries()) {
+            expect(term.value).toBeCloseTo(largest[i], 5);
+            expect(term.value).toBeCloseTo(products[term.dimension], 5);
+            expect(term.input).toBe(inputs[term.dimension]);
+            expect(term.weight).toBeCloseTo(into[term.dimension], 6);
+            expect(term.resid).toBe(run.get(`blocks.${layer}.residMid`).at(position, term.dimension));
+          }
         }
       }
     }
   });
 
   it("each writer's part of a sum, and of each of its terms, is what plain loops trace back through the norm", async () => {
-    const { nLayers, dModel, dFf } = model.config;
+    const { nLayers, dModel } = model.config;
     const [layer, neuron, position] = [nLayers - 1, 5, 4];
-    const address = `blocks.${layer}.mlp.post[${neuron}]@${position}`;
-    const found = await neuronOf(address, { nTerms: 3, nNeurons: dFf, nWriters: 10_000 });
+    const [mlp] = plainMlps(layer, position, model, run, weights);
+    const found = await neuronOf(`${mlp.neuron}${neuron}@${position}`, { nTerms: 3, nNeurons: 1000, nWriters: 10_000 });
     const norm = `blocks.${layer}.ln2`;
-    const divisor = run.get(`${norm}.scale`).at(position, 0);
+    const divisor = has(`${norm}.gain`) ? run.get(`${norm}.scale`).at(position, 0) : 1;
     expect(found.divisor).toBe(divisor);
     const stream = { nAttentions: layer + 1, nMlps: layer };
     for (const { name, terms, writers } of found.branches) {
-      const weightName = `blocks.${layer}.mlp.w${name === "gate" ? "Gate" : "Up"}`;
-      const into = weights(weightName).slice(neuron * dModel, (neuron + 1) * dModel);
+      const into = mlp.row(name === "gate" ? "wGate" : "wUp", neuron);
       const expectTraced = (list: typeof writers, at: readonly number[]): void => {
-        const direction = beforeNorm(at, norm, model, weights).map((x) => x / divisor);
+        const before = has(`${norm}.gain`) ? beforeNorm(at, norm, model, weights) : at;
+        const direction = before.map((x) => x / divisor);
         const expected = plainComponents(direction, position, stream, model, run, weights);
         const parts = list.filter(({ kind }) => kind !== "normBias");
         expect(parts.map(({ label }) => label).sort()).toEqual([...expected.keys()].sort());
@@ -127,11 +145,14 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
   });
 
   it("a neuron writes its column of the output weights times its value, which moves logits as it says", async () => {
-    const { dModel, dFf } = model.config;
     const [neuron, position] = [3, 2];
-    const { value, written } = await neuronOf(`L1.N${neuron}@${position}`);
-    const wDown = weights("blocks.1.mlp.wDown");
-    const column = range(dModel).map((i) => wDown[i * dFf + neuron] * value);
+    const [mlp] = plainMlps(1, position, model, run, weights);
+    const { value, written } = await neuronOf(`${mlp.neuron}${neuron}@${position}`);
+    const column = added(
+      mlp.column(neuron).map((x) => x * value * mlp.factor),
+      "blocks.1.ln2Post",
+      position,
+    );
     expect(written.length).toBeCloseTo(length(column), 4);
     expectMoved(written.promotes, column, position, 1);
     expectMoved(written.suppresses, column, position, -1);
@@ -171,8 +192,9 @@ describe.each(ATTRIBUTION_CASES)("on %s", (_, path) => {
         return first.weight * dot(wO.slice(from, from + headDim), v.row(first.position, found.kvHead).data);
       });
       expect(first.shareOfResult).toBeCloseTo(dot(alone, result) / dot(result, result), 4);
-      expect(found.written.length).toBeCloseTo(length(result), 4);
-      expectMoved(found.written.promotes, result, position, 1);
+      const written = added(result, `blocks.${layer}.ln1Post`, position);
+      expect(found.written.length).toBeCloseTo(length(written), 4);
+      expectMoved(found.written.promotes, written, position, 1);
     }
   });
 

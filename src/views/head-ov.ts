@@ -20,10 +20,18 @@ import type { FloatArray } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Entry } from "./extremes.ts";
 import type { LayerComponent } from "./options.ts";
+import { postNorm } from "./route.ts";
+
+/** The values of a layer: how many heads of them there are, and their size. */
+function valueSizes({ config, bindings }: Model, layer: number): { nValueHeads: number; vHeadDim: number } {
+  const [wO, wV] = ["wO", "wV"].map((name) => bindings.weights.get(`blocks.${layer}.attn.${name}`)?.shape ?? []);
+  const vHeadDim = wO[1] / config.nHeads;
+  return { nValueHeads: wV[0] / vHeadDim, vHeadDim };
+}
 
 /** The key and value head that a query head reads. */
-export function kvHeadOf({ nHeads, nKvHeads }: Model["config"], head: number): number {
-  return Math.floor(head / (nHeads / nKvHeads));
+export function kvHeadOf(model: Model, { layer, index }: LayerComponent): number {
+  return Math.floor(index / (model.config.nHeads / valueSizes(model, layer).nValueHeads));
 }
 
 /** For each row of values [n, headDim] the `k` tokens whose logits it raises most. */
@@ -33,10 +41,11 @@ export async function raisedByValues(
   values: Tensor,
   k: number,
 ): Promise<Entry[][]> {
-  const { headDim, vocabSize } = model.config;
+  const { vocabSize } = model.config;
+  const { vHeadDim: headDim } = valueSizes(model, head.layer);
   return inChunks(values.shape[0], vocabSize, async (from, to) => {
     const results = await model.evaluate(
-      (scope) => raised(scope, head, input("values", "float", [to - from, headDim]), headDim, k),
+      (scope) => raised(model, scope, head, input("values", "float", [to - from, headDim]), headDim, k),
       { columns: columnsOf(head, headDim) },
       { values: values.data.subarray(from * headDim, to * headDim) },
     );
@@ -47,21 +56,21 @@ export async function raisedByValues(
 /** As `raisedByValues`, of the values that the first `n` tokens' embeddings alone give, through the gain of the norm. */
 export async function raisedByEmbeddings(model: Model, head: LayerComponent, n: number, k: number): Promise<Entry[][]> {
   const { config, bindings } = model;
-  const { headDim, nKvHeads, vocabSize } = config;
-  const [gain, bias, wV] = ["ln1.gain", "ln1.bias", "attn.wV"].map((name) => `blocks.${head.layer}.${name}`);
-  return inChunks(n, vocabSize, async (from, to) => {
+  const { vHeadDim: headDim, nValueHeads } = valueSizes(model, head.layer);
+  const [gain, bias] = ["ln1.gain", "ln1.bias"].map((name) => `blocks.${head.layer}.${name}`);
+  return inChunks(n, config.vocabSize, async (from, to) => {
     const results = await model.evaluate(
       (scope) => {
         const embeddings = selectRows(scope.weight("embed"), input("tokens", "int", [to - from])); // [n, dModel]
         const centred = bindings.weights.has(bias) ? center(embeddings) : embeddings;
         const seen = bindings.weights.has(gain) ? mul(centred, scope.weight(gain)) : centred;
-        const ofHeads = splitHeads(matmul(seen, scope.weight(wV)), { nHeads: nKvHeads, headDim });
+        const ofHeads = splitHeads(valuesOf(model, scope, head, seen), { nHeads: nValueHeads, headDim });
         const values = mergeHeads(selectHeads(ofHeads, input("kvHead", "int", [1]))); // [n, headDim]
-        return raised(scope, head, values, headDim, k);
+        return raised(model, scope, head, values, headDim, k);
       },
       {
         columns: columnsOf(head, headDim),
-        kvHead: Int32Array.of(kvHeadOf(config, head.index)),
+        kvHead: Int32Array.of(kvHeadOf(model, head)),
         tokens: Int32Array.from({ length: to - from }, (_, i) => from + i),
       },
     );
@@ -69,9 +78,17 @@ export async function raisedByEmbeddings(model: Model, head: LayerComponent, n: 
   });
 }
 
+/** The values of all heads [n, nValueHeads * vHeadDim]; in latent attention through the latent and the gain of its norm. */
+function valuesOf({ bindings }: Model, { weight }: WeightScope, { layer }: LayerComponent, seen: Value): Value {
+  const at = (name: string): string => `blocks.${layer}.attn.${name}`;
+  if (!bindings.weights.has(at("wKvLatent"))) return matmul(seen, weight(at("wV")));
+  const latent = mul(matmul(seen, weight(at("wKvLatent"))), weight(at("kvLatentNorm.gain")));
+  return matmul(latent, weight(at("wV")));
+}
+
 /** Lengths of what each row of z [n, headDim] becomes in the residual stream. */
 export async function writtenLengths(model: Model, head: LayerComponent, z: Tensor): Promise<FloatArray> {
-  const { headDim } = model.config;
+  const { vHeadDim: headDim } = valueSizes(model, head.layer);
   const results = await model.evaluate(
     (scope) => ({ lengths: norm(written(scope, head, input("z", "float", z.shape), headDim)) }),
     { columns: columnsOf(head, headDim) },
@@ -86,8 +103,12 @@ function written({ weight }: WeightScope, { layer }: LayerComponent, values: Val
   return matmulTransposed(values, selectColumns(weight(`blocks.${layer}.attn.wO`), columns));
 }
 
-function raised(scope: WeightScope, head: LayerComponent, values: Value, headDim: number, k: number) {
-  const [logits, tokens] = topK(scope.readout(written(scope, head, values, headDim)), { k });
+/** Through the gain of the norm after attention, where a family has one. */
+function raised(model: Model, scope: WeightScope, head: LayerComponent, values: Value, headDim: number, k: number) {
+  const result = written(scope, head, values, headDim);
+  const gain = `${postNorm(head.layer, "attn")}.gain`;
+  const added = model.bindings.weights.has(gain) ? mul(result, scope.weight(gain)) : result;
+  const [logits, tokens] = topK(scope.readout(added), { k });
   return { logits, tokens }; // [n, k]
 }
 

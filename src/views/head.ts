@@ -100,7 +100,7 @@ export async function head(model: Model, address: string, options: HeadOptions =
     address: component.address,
     layer,
     head: index,
-    kvHead: kvHeadOf(model.config, index),
+    kvHead: kvHeadOf(model, component),
     copying: sources.filter(({ isCopied }) => isCopied).length / sources.length,
     ...found,
     rows: sources.map(({ promotes: [first], isCopied: _isCopied, ...source }) => {
@@ -148,15 +148,13 @@ async function onText(
 }
 
 /** The head's values and their weighted sums at every token, [T, headDim]. */
-function valuesView(
-  model: Model,
-  { layer, index }: LayerComponent,
-): View<{ v: Tensor; z: Tensor; zNorms: FloatArray }> {
+function valuesView(model: Model, head: LayerComponent): View<{ v: Tensor; z: Tensor; zNorms: FloatArray }> {
+  const { layer, index } = head;
   const [v, z] = ["v", "z"].map((name) => `blocks.${layer}.attn.${name}`);
   return {
     key: `head ${layer}`,
     points: [v, z],
-    ints: { head: Int32Array.of(index), kvHead: Int32Array.of(kvHeadOf(model.config, index)) },
+    ints: { head: Int32Array.of(index), kvHead: Int32Array.of(kvHeadOf(model, head)) },
     build({ at }) {
       const ofHead = mergeHeads(selectHeads(at(z), input("head", "int", [1])));
       const ofKvHead = mergeHeads(selectHeads(at(v), input("kvHead", "int", [1])));

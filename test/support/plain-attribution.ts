@@ -69,37 +69,111 @@ export function plainComponents(
   run: Run,
   weights: Weights,
 ): Map<string, number> {
-  const { dModel, nHeads } = model.config;
+  const { nHeads } = model.config;
   const values = new Map<string, number>();
   const has = (name: string): boolean => model.bindings.weights.has(name);
   for (const point of ["embed", "posEmbed"]) {
     if (run.points.includes(point)) values.set(point, dot(run.get(point).row(position).data, direction));
   }
   for (const layer of range(nAttentions)) {
+    const back = throughNorm(direction, `blocks.${layer}.ln1Post`, position, model, run, weights);
     const wO = weights(`blocks.${layer}.attn.wO`);
     const z = run.get(`blocks.${layer}.attn.z`);
     const headDim = z.shape[2];
     for (const head of range(nHeads)) {
-      const written = range(dModel).map((i) => {
+      const written = back.map((_, i) => {
         const from = (i * nHeads + head) * headDim;
         return dot(wO.slice(from, from + headDim), z.row(position, head).data);
       });
-      values.set(`L${layer}.H${head}`, dot(written, direction));
+      values.set(`L${layer}.H${head}`, dot(written, back));
     }
     const bias = `blocks.${layer}.attn.bO`;
-    if (has(bias)) values.set(`L${layer}.attn bias`, dot(weights(bias), direction));
+    if (has(bias)) values.set(`L${layer}.attn bias`, dot(weights(bias), back));
   }
   for (const layer of range(nMlps)) {
-    const wDown = weights(`blocks.${layer}.mlp.wDown`);
-    const post = run.get(`blocks.${layer}.mlp.post`).row(position).data;
-    for (const neuron of range(post.length)) {
-      const along = range(dModel).reduce((sum, i) => sum + wDown[i * post.length + neuron] * direction[i], 0);
-      values.set(`L${layer}.N${neuron}`, post[neuron] * along);
+    const back = throughNorm(direction, `blocks.${layer}.ln2Post`, position, model, run, weights);
+    for (const { label, neuron, column, bias, factor, post } of plainMlps(layer, position, model, run, weights)) {
+      for (const i of range(post.length)) values.set(`${neuron}${i}`, factor * post[i] * dot(column(i), back));
+      if (bias !== undefined) values.set(`${label} bias`, factor * dot(bias, back));
     }
-    const bias = `blocks.${layer}.mlp.bDown`;
-    if (has(bias)) values.set(`L${layer}.mlp bias`, dot(weights(bias), direction));
   }
   return values;
+}
+
+/** A direction in the stream as one of what a part gives, before a norm that a family may have there. */
+function throughNorm(
+  direction: readonly number[],
+  norm: string,
+  position: number,
+  model: Model,
+  run: Run,
+  weights: Weights,
+): readonly number[] {
+  if (!model.bindings.weights.has(`${norm}.gain`)) return direction;
+  const scale = run.get(`${norm}.scale`).at(position, 0);
+  return beforeNorm(direction, norm, model, weights).map((x) => x / scale);
+}
+
+/** An MLP, or an expert that a position went to, and its neurons there. */
+export interface PlainMlp {
+  readonly label: string;
+  /** How its neurons are written, but for their number. */
+  readonly neuron: string;
+  /** What its output is multiplied with. */
+  readonly factor: number;
+  readonly post: ArrayLike<number>;
+  /** A point of it at the position. */
+  at(point: string): ArrayLike<number>;
+  /** One neuron's row of an input weight. [dModel] */
+  row(weight: "wGate" | "wUp", neuron: number): readonly number[];
+  /** Its entry of a bias; undefined where there is none. */
+  biasOf(bias: "bGate" | "bUp", neuron: number): number | undefined;
+  /** Its column of the output weight. [dModel] */
+  column(neuron: number): readonly number[];
+  readonly bias: readonly number[] | undefined;
+}
+
+/** The MLP of a layer, or the experts that the position went to, slot by slot, and the shared one. */
+export function plainMlps(layer: number, position: number, model: Model, run: Run, weights: Weights): PlainMlp[] {
+  const { dModel, sparse } = model.config;
+  const block = `blocks.${layer}`;
+  const of = (
+    group: string,
+    nNeurons: number,
+    expert: number,
+    slot: readonly number[],
+  ): Omit<PlainMlp, "label" | "neuron" | "factor"> => {
+    const slice = (name: string, size: number, i: number): readonly number[] =>
+      weights(`${block}.${group}.${name}`).slice(i * size, (i + 1) * size);
+    const has = (name: string): boolean => model.bindings.weights.has(`${block}.${group}.${name}`);
+    const at = (point: string) => run.get(`${block}.${group}.${point}`).row(position, ...slot).data;
+    return {
+      at,
+      post: at("post"),
+      row: (weight, neuron) => slice(weight, dModel, expert * nNeurons + neuron),
+      biasOf: (bias, neuron) => (has(bias) ? slice(bias, 1, expert * nNeurons + neuron)[0] : undefined),
+      column: (neuron) => range(dModel).map((i) => slice("wDown", nNeurons, expert * dModel + i)[neuron]),
+      bias: has("bDown") ? slice("bDown", dModel, expert) : undefined,
+    };
+  };
+  if (sparse === undefined || !sparse.layers[layer]) {
+    const nNeurons = run.get(`${block}.mlp.post`).shape[1];
+    return [{ label: `L${layer}.mlp`, neuron: `L${layer}.N`, factor: 1, ...of("mlp", nNeurons, 0, []) }];
+  }
+  const chosen = Array.from(run.get(`${block}.router.indices`).row(position).data);
+  const experts = chosen.map((expert, slot) => ({
+    ...{ label: `L${layer}.E${expert}`, neuron: `L${layer}.E${expert}.N` },
+    factor: run.get(`${block}.router.weights`).at(position, slot),
+    ...of("experts", sparse.dExpert, expert, [slot]),
+  }));
+  if (sparse.dShared === 0) return experts;
+  const gate = `${block}.shared.gate`;
+  const shared = {
+    ...{ label: `L${layer}.shared`, neuron: `L${layer}.shared.N` },
+    factor: run.points.includes(gate) ? run.get(gate).at(position, 0) : 1,
+    ...of("shared", sparse.dShared, 0, []),
+  };
+  return [...experts, shared];
 }
 
 /** Weights [in, out], row by row. */
