@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const everyBackend = [
   ...["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"],
   ...["fp8-model", "latent-attention", "latent-forms", "moe", "moe-edits", "moe-reads", "view-router"],
-  ...["attribution", "edits", "edits-generate", "explain", "lens", "patch"],
+  ...["attribution", "edits", "edits-generate", "explain", "lens", "moe-edits", "moe-reads", "patch"],
   ...["view-attention", "view-diff", "view-head", "view-neuron", "view-residual"],
 ];
 

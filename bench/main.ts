@@ -8,6 +8,7 @@ import { type CompareSettings, compare, type Round } from "./compare.ts";
 import { EngineProcess } from "./engine-process.ts";
 import type { EngineSettings } from "./engines/engine.ts";
 import { describeMachine, type Machine } from "./machine.ts";
+import { moe } from "./moe.ts";
 import { type BenchOptions, HELP, parseOptions, UsageError } from "./options.ts";
 import { ensurePeer, type Peer } from "./peers.ts";
 import * as report from "./report.ts";
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
   const args = process.argv.slice(2);
   if (args[0] === "tokenize") return tokenize(args.slice(1), note);
   if (args[0] === "sweep") return sweep(args.slice(1));
+  if (args[0] === "moe") return moe(args.slice(1), note);
   const options = parseOptions(args);
   if (options === undefined) return console.log(HELP);
   const ceilings = new Ceilings(options.threads, availableParallelism());

@@ -12,9 +12,13 @@ npm run bench -- tokenize     a megabyte of text into tokens, beside the native 
                               it takes --tokenizer <tokenizer.json>, --text <file>, --rounds, --json
 npm run bench -- sweep        patching every head at every position, as one sweep and one by one;
                               it takes --model <path>, --backend, --rounds, --json
+npm run bench -- moe          what experts that no token chose cost: of a layer of DeepSeek-V3, and of
+                              OLMoE beside a dense model of the same size (14 GB of files in q4_0);
+                              it takes --part layer or model, --format q4_0, q8_0 or bf16, --rows <n,n>,
+                              --decode, --threads, --rounds, --dir, --json, and --tiny to try it itself
 
   --model <name>      gpt2 or llama-1b (or tiny, to try the benchmark itself); both where not given
-  --format <name>     of the weights: f32, bf16, f16, q8_0 (GGUF, as llama.cpp reads it), or
+  --format <name>     of the weights: f32, bf16, f16, q8_0, q4_0 (GGUF, as llama.cpp reads it), or
                       safetensors-f32, safetensors-bf16 (golgi alone)
   --backend <name>    native, or reference (slow: the prompt is then of 8 tokens, the text of 4)
   --threads <n>       as many as this machine has cores where not given
@@ -61,7 +65,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
   if (values.help) return undefined;
   const command = positionals[0] ?? "compare";
   if (command !== "compare" && command !== "glass" && command !== "ceilings") {
-    throw new UsageError(`unknown benchmark ${command}; there are compare, glass, ceilings, tokenize and sweep`);
+    throw new UsageError(`unknown benchmark ${command}; there are compare, glass, ceilings, tokenize, sweep and moe`);
   }
   if (positionals.length > 1) throw new UsageError(`one benchmark at a time; got ${positionals.join(", ")}`);
   refuseUnused(command, values);

@@ -1,4 +1,4 @@
-/** The two models that are measured: shapes of released ones, so that everybody knows their size. */
+/** The models that are compared with a peer: shapes of released ones, so that everybody knows their size. */
 import type { GgufMetadata, GgufValue } from "../src/checkpoint/gguf-values.ts";
 
 /** One weight under its names in both kinds of files. */
@@ -112,14 +112,14 @@ export function gpt2Shape({ nLayers, dModel, nHeads, vocabSize, contextLength }:
   };
 }
 
-interface LlamaSizes extends Gpt2Sizes {
+export interface LlamaSizes extends Gpt2Sizes {
   readonly title: string;
   readonly nKvHeads: number;
   readonly headDim: number;
   readonly dFf: number;
 }
 
-function llamaShape(sizes: LlamaSizes): ModelShape {
+export function llamaShape(sizes: LlamaSizes): ModelShape {
   const { title, nLayers, dModel, nHeads, nKvHeads, headDim, dFf, vocabSize, contextLength } = sizes;
   const [dQ, dKv, ropeTheta, normEps] = [nHeads * headDim, nKvHeads * headDim, 500_000, 1e-5];
   const block = (i: number): ShapeTensor[] => {
@@ -177,7 +177,7 @@ function llamaShape(sizes: LlamaSizes): ModelShape {
   };
 }
 
-function tensor(
+export function tensor(
   name: string,
   ggufName: string,
   shape: readonly number[],
@@ -191,7 +191,7 @@ function tensor(
  * Token ids are all that a benchmark needs, but llama.cpp does not run without a vocabulary: this one has the form of
  * SentencePiece's, three special tokens, the 256 bytes and then words.
  */
-function metadata(architecture: string, own: Readonly<Record<string, GgufValue>>): GgufMetadata {
+export function metadata(architecture: string, own: Readonly<Record<string, GgufValue>>): GgufMetadata {
   const vocabSize = Number(own.vocab_size?.value);
   const nFirst = 3 + 256;
   const words = Array.from({ length: vocabSize - nFirst }, (_, i) => `\u2581w${i}`);
@@ -212,10 +212,10 @@ function metadata(architecture: string, own: Readonly<Record<string, GgufValue>>
   ]);
 }
 
-function u32(value: number): GgufValue {
+export function u32(value: number): GgufValue {
   return { type: "u32", value };
 }
 
-function f32(value: number): GgufValue {
+export function f32(value: number): GgufValue {
   return { type: "f32", value };
 }

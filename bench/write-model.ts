@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
 import { type StreamedTensor, streamSafetensors } from "../src/checkpoint/write-safetensors.ts";
 import type { ComputeDtype } from "../src/tensor/dtype.ts";
-import { type ComputeFormat, encodeRows, tensorSizeBytes } from "../src/tensor/format.ts";
+import { blockOf, encodeRows, type PlainFormat, tensorSizeBytes } from "../src/tensor/format.ts";
 import type { ModelShape, ShapeTensor } from "./shapes.ts";
 
 /** A file's kind and how it stores matrices. */
@@ -16,9 +16,10 @@ export const FORMATS = {
   bf16: { kind: "gguf", type: "bf16" },
   f16: { kind: "gguf", type: "f16" },
   q8_0: { kind: "gguf", type: "q8_0" },
+  q4_0: { kind: "gguf", type: "q4_0" },
   "safetensors-f32": { kind: "safetensors", type: "f32" },
   "safetensors-bf16": { kind: "safetensors", type: "bf16" },
-} as const satisfies Record<string, { readonly kind: "gguf" | "safetensors"; readonly type: ComputeFormat }>;
+} as const satisfies Record<string, { readonly kind: "gguf" | "safetensors"; readonly type: PlainFormat }>;
 
 export type FormatName = keyof typeof FORMATS;
 
@@ -62,7 +63,7 @@ async function wholeSizeBytes(
   pieces: AsyncGenerator<Uint8Array>,
   shape: ModelShape,
   kind: "gguf" | "safetensors",
-  type: ComputeFormat,
+  type: PlainFormat,
 ): Promise<number> {
   const alignment = kind === "gguf" ? 32 : 1;
   const aligned = (sizeBytes: number): number => Math.ceil(sizeBytes / alignment) * alignment;
@@ -80,22 +81,25 @@ function fileSizeBytes(file: string): Promise<number | undefined> {
   );
 }
 
-function storedType(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: ComputeFormat): ComputeFormat {
+function storedType(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: PlainFormat): PlainFormat {
   return kind === "gguf" && tensor.isFloat32InGguf ? "f32" : type;
 }
 
-function storedSizeBytes(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: ComputeFormat): number {
+function storedSizeBytes(tensor: ShapeTensor, kind: "gguf" | "safetensors", type: PlainFormat): number {
   return tensorSizeBytes(tensor.shape, storedType(tensor, kind, type)) ?? 0;
 }
 
-function ggufTensors(shape: ModelShape, type: ComputeFormat): GgufTensor[] {
+function ggufTensors(shape: ModelShape, type: PlainFormat): GgufTensor[] {
   const random = new RandomPieces();
-  return shape.tensors.map((tensor) => ({
-    name: tensor.ggufName,
-    shape: tensor.isTransposed ? tensor.shape.toReversed() : tensor.shape,
-    type: storedType(tensor, "gguf", type),
-    rows: () => random.elements(tensor),
-  }));
+  return shape.tensors.map((tensor) => {
+    const stored = storedType(tensor, "gguf", type);
+    return {
+      name: tensor.ggufName,
+      shape: tensor.isTransposed ? tensor.shape.toReversed() : tensor.shape,
+      type: stored,
+      rows: () => random.stored(tensor, stored),
+    };
+  });
 }
 
 function safetensorsTensors({ tensors }: ModelShape, type: ComputeDtype): StreamedTensor[] {
@@ -105,7 +109,7 @@ function safetensorsTensors({ tensors }: ModelShape, type: ComputeDtype): Stream
     shape: tensor.shape,
     dtype: type,
     async *bytes() {
-      for (const piece of random.elements(tensor)) yield encodeRows(type, piece, tensor.name);
+      yield* random.stored(tensor, type);
     },
   }));
 }
@@ -117,20 +121,32 @@ function safetensorsTensors({ tensors }: ModelShape, type: ComputeDtype): Stream
 class RandomPieces {
   readonly #pool = new Float32Array(2 * PIECE_ELEMENTS);
   readonly #ones = new Float32Array(PIECE_ELEMENTS).fill(1);
+  /** By a type's name, whether of ones or not: what takes longest is to round numbers. */
+  readonly #encoded = new Map<string, Uint8Array<ArrayBuffer>>();
   #state = 1;
 
   constructor() {
     for (let i = 0; i < this.#pool.length; i++) this.#pool[i] = (this.#next() / 2 ** 31 - 1) * 0.03;
   }
 
-  *elements({ shape, isGain }: ShapeTensor): Generator<Float32Array> {
+  *stored({ shape, isGain }: ShapeTensor, type: PlainFormat): Generator<Uint8Array<ArrayBuffer>> {
+    const { nElements, sizeBytes } = blockOf(type);
+    const bytes = this.#bytes(type, isGain);
+    const nBytes = (n: number): number => (n / nElements) * sizeBytes;
     let nLeft = shape.reduce((product, size) => product * size, 1);
     while (nLeft > 0) {
       const n = Math.min(nLeft, PIECE_ELEMENTS);
-      const at = this.#next() % PIECE_ELEMENTS;
-      yield isGain ? this.#ones.subarray(0, n) : this.#pool.subarray(at, at + n);
+      const at = isGain ? 0 : nBytes(((this.#next() >>> 8) % (PIECE_ELEMENTS / nElements)) * nElements);
+      yield bytes.subarray(at, at + nBytes(n));
       nLeft -= n;
     }
+  }
+
+  #bytes(type: PlainFormat, isGain: boolean): Uint8Array<ArrayBuffer> {
+    const key = `${type} ${isGain}`;
+    const bytes = this.#encoded.get(key) ?? encodeRows(type, isGain ? this.#ones : this.#pool, "random weights");
+    this.#encoded.set(key, bytes);
+    return bytes;
   }
 
   /** A linear congruential generator (Numerical Recipes): an integer below 2^32. */

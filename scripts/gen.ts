@@ -6,9 +6,10 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPS } from "../src/ops/all.ts";
-import { type Alias, TOOLS } from "../src/points/aliases.ts";
+import { type Alias, aliasesOf, TOOLS } from "../src/points/aliases.ts";
 import { REFUSED } from "../src/points/refused.ts";
 import { POINTS } from "../src/points/registry.ts";
+import { EXPERT_PARTS, expertPart } from "../src/points/sparse-rows.ts";
 import type { Op } from "../src/tape/op.ts";
 import { kernelsHeader, kernelsUnit, opcodesModule } from "./gen-native.ts";
 
@@ -56,11 +57,16 @@ function pointsPage(): string {
     `[${axes.join(", ")}]`,
     derive === undefined ? formula : `${formula} (derived: exists only while it is read)`,
   ]);
-  const names = POINTS.map(({ name, aliases }) => [
-    code(name),
-    ...TOOLS.map((tool) => (aliases[tool] ?? []).map(aliasText).join(" ")),
+  const parts = EXPERT_PARTS.map(({ part, of }) => [code(expertPart(part)), code(of)]);
+  const named = [...POINTS.map(({ name }) => name), ...EXPERT_PARTS.map(({ part }) => expertPart(part))];
+  const names = named.map((name) => {
+    const aliases = aliasesOf(name);
+    return [code(name), ...TOOLS.map((tool) => (aliases[tool] ?? []).map(aliasText).join(" "))];
+  });
+  const refused = REFUSED.map(({ names, reason, has }) => [
+    names.map((name) => aliasText({ name, has })).join(" "),
+    reason,
   ]);
-  const refused = REFUSED.map(({ names, reason }) => [names.map(code).join(" "), reason]);
   return `${NOTE}
 
 # Points
@@ -70,6 +76,11 @@ keys up to its last position, \`R\` the rows whose logits are wanted. \`model.po
 sizes.
 
 ${table(["point", "shape", "value"], rows)}
+
+Of layers with experts, what a single one of them holds, \`{e}\`: of the point beside it the rows whose tokens went to it,
+\`[n, ...]\`, at the positions that \`run.positions\` gives; no rows where no token did.
+
+${table(["part of an expert", "of"], parts)}
 
 ## Components
 
@@ -83,6 +94,11 @@ An address names a piece of each row of a point; it stands wherever a point is n
 | \`L5.H3.q\` | also \`rotQ\`, \`result\`, \`scores\`, \`pattern\`; \`k\`, \`v\`, \`rotK\` where each head has its own |
 | \`L5.H3.pattern[7]\` | the weight of the key at position 7 |
 | \`L5.mlp\`, \`L5.attn\` | \`mlp.out\`, \`attn.out\` |
+| \`L5.E17\` | what expert 17 adds: \`blocks.5.experts.17.contribution\` |
+| \`L5.E17.N200\` | neuron 200 of expert 17: \`blocks.5.experts.17.post[200]\` |
+| \`L5.E17.weight\` | its weight; also \`pre\`, \`preLinear\`, \`post\`, \`out\` |
+| \`L5.shared\`, \`L5.shared.N3\` | what the shared expert adds, a neuron of it: \`shared.contribution\`, \`shared.post[3]\` |
+| \`L5.router\` | \`router.weights\`; for edits the choice of experts |
 | \`L5.residMid\`, \`L5.mlp.pre\` | any point of the block |
 | \`logits[262]\`, \`mlp_act.5[611]\` | one element of any point, by any of its names |
 | \`L*.H3\`, \`blocks.*.mlp.out\` | several: \`*\` is anything within one part of a name, \`**\` anything |

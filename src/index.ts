@@ -72,16 +72,14 @@ export {
 export type { HeadScores } from "./views/attention-scores.ts";
 export { type Attribution, type AttributionOptions, attribution } from "./views/attribution.ts";
 export type { Detail } from "./views/components.ts";
-export {
-  type Diff,
-  type DiffOptions,
-  type DiffSide,
-  diff,
-  type PointDifference,
-  type PredictionDifference,
-} from "./views/diff.ts";
+export { type Diff, type DiffOptions, diff, type PredictionDifference } from "./views/diff.ts";
+export type { ChoiceDifference, PointDifference } from "./views/diff-points.ts";
+export type { DiffSide } from "./views/diff-sides.ts";
 export type { Target, TokenSpec } from "./views/direction.ts";
 export type { AttentionEdge } from "./views/edges.ts";
+export { type Expert, type ExpertOptions, type ExpertToken, expert, type FiringExpertNeuron } from "./views/expert.ts";
+export type { ExpertNeuron, ExpertUse } from "./views/expert-uses.ts";
+export type { ExpertMatrix, NeuronLengths } from "./views/expert-weights.ts";
 export { type ExplainOptions, type Explanation, explain, type LogitExplanation } from "./views/explain.ts";
 export type { HeadExplanation, SourcePosition } from "./views/explain-head.ts";
 export type { NeuronBranch, NeuronExplanation, NeuronRow, NeuronTerm } from "./views/explain-neuron.ts";
@@ -108,6 +106,7 @@ export {
 export { type ListedPoint, type LookOptions, look, type PointList } from "./views/look.ts";
 export { type Neuron, type NeuronActivation, type NeuronOptions, neuron } from "./views/neuron.ts";
 export type { NeuronWeights, SimilarNeuron, TokenWeight } from "./views/neuron-weights.ts";
+export { type LayerNeuronName, neuronName } from "./views/neurons.ts";
 export type { ViewOptions } from "./views/options.ts";
 export { type Patch, type PatchOptions, type PatchResult, patch } from "./views/patch.ts";
 export type { PatchMetric } from "./views/patch-metric.ts";
@@ -121,7 +120,26 @@ export {
   type StreamPart,
   type StreamPoint,
 } from "./views/residual.ts";
+export {
+  type ExpertLoad,
+  type ExpertPart,
+  type Router,
+  type RouterLayer,
+  type RouterOptions,
+  router,
+} from "./views/router.ts";
+export { type ChosenExpert, expertItem } from "./views/router-choices.ts";
+export {
+  type RouterDiff,
+  type RouterDiffOptions,
+  type RouterLayerDiff,
+  type RoutingChange,
+  routerDiff,
+} from "./views/router-diff.ts";
+export type { RouterRow } from "./views/router-rows.ts";
+export { type RouterWeights, type RouterWeightsRow, routerWeights } from "./views/router-weights.ts";
 export { figures } from "./views/text/figures.ts";
+export { itemLines } from "./views/text/item-lines.ts";
 export { bar, type HeatMapOptions, heatMap } from "./views/text/picture.ts";
 export { type Cell, type TableOptions, table } from "./views/text/table.ts";
 export { asManyAsFit, clip, escapeInvisible, padEnd, padStart, quoteToken, widthOf, wrap } from "./views/text/width.ts";

@@ -1,21 +1,17 @@
-/** Addresses of components, and the names that other tools have for points. */
+/** Addresses of components. */
 
 import { describe, expect, it } from "vitest";
 import { PointError } from "../src/errors.ts";
 import { parseAddress } from "../src/points/address.ts";
-import { NAMES, TOOLS } from "../src/points/aliases.ts";
-import { atLayer } from "../src/points/names.ts";
-import { REFUSED } from "../src/points/refused.ts";
-import { POINTS } from "../src/points/registry.ts";
 import { catalogOf } from "./support/catalog.ts";
-import { fixture, goldenNames, readTensors } from "./support/fixtures.ts";
+import { fixture } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
-import { deviation } from "./support/tensors.ts";
-import { TOLERANCE } from "./support/tolerance.ts";
 
 const llama = catalogOf("llama");
 const gpt2 = catalogOf("gpt2");
 const qwen3 = catalogOf("qwen3");
+const mixtral = catalogOf("mixtral");
+const deepSeekV3 = catalogOf("deepSeekV3");
 
 /** `point[index]` for each component that an address names. */
 const named = (address: string, catalog = llama): string[] =>
@@ -50,6 +46,70 @@ describe("an address", () => {
     ["layers_output[5][2]", "blocks.5.residPost[2]"],
   ])("%s names %s", (address, component) => {
     expect(named(address)).toEqual([component]);
+  });
+
+  it.each([
+    ["L5.E3", "blocks.5.experts.3.contribution[]"],
+    ["L5.E3.N7", "blocks.5.experts.3.post[7]"],
+    ["L5.E3.pre", "blocks.5.experts.3.pre[]"],
+    ["L5.E3.preLinear[7]", "blocks.5.experts.3.preLinear[7]"],
+    ["L5.E3.out", "blocks.5.experts.3.out[]"],
+    ["L5.E3.weight", "blocks.5.experts.3.weight[]"],
+    ["blocks.5.experts.3", "blocks.5.experts.3.contribution[]"],
+    ["blocks.5.experts.3.post[7]", "blocks.5.experts.3.post[7]"],
+    ["blocks.5.mlp.experts.3.hook_post[7]", "blocks.5.experts.3.post[7]"],
+    ["blocks.5.experts.post[1,7]", "blocks.5.experts.post[1,7]"],
+    ["L5.router", "blocks.5.router.weights[]"],
+    ["blocks.5.router", "blocks.5.router.weights[]"],
+    ["L5.router.scores[3]", "blocks.5.router.scores[3]"],
+    ["L5.shared", "blocks.5.shared.contribution[]"],
+    ["L5.shared.N3", "blocks.5.shared.post[3]"],
+  ])("%s names %s of a sparse layer", (address, component) => {
+    expect(named(address, deepSeekV3)).toEqual([component]);
+  });
+
+  it("reaches one expert of each sparse layer by a glob", () => {
+    expect(named("L*.E3", deepSeekV3)).toEqual([3, 4, 5].map((i) => `blocks.${i}.experts.3.contribution[]`));
+    expect(named("L*.E3.N7", deepSeekV3)).toEqual([3, 4, 5].map((i) => `blocks.${i}.experts.3.post[7]`));
+    expect(named("blocks.5.experts.3.*", deepSeekV3)).toHaveLength(6);
+    expect(named("blocks.*.mlp.experts.3.hook_gate", mixtral)).toEqual(named("blocks.*.experts.3.pre", mixtral));
+  });
+
+  it.each([
+    ["blocks.5.experts.3.post[7]", "L5.E3.N7"],
+    ["L5.E3.contribution", "L5.E3"],
+    ["L5.E3.contribution[2]", "blocks.5.experts.3.contribution[2]"],
+    ["L5.E3.weight", "blocks.5.experts.3.weight"],
+    ["L5.shared.post[3]", "L5.shared.N3"],
+  ])("%s is spelled %s", (address, text) => {
+    const [parsed] = parseAddress(address, deepSeekV3).addresses;
+    expect(parsed?.text).toBe(text);
+    expect(parseAddress(text, deepSeekV3).addresses).toEqual([parsed]);
+  });
+
+  it.each([
+    ["L5.E16", "point.address", "L5.E16: layer 5 has experts 0 to 15; got expert 16. Name one of them."],
+    ["L*.E16", "point.address", "has experts 0 to 15; got expert 16"],
+    ["L5.E3.N10", "point.address", "the index into blocks.5.experts.3.post must be 0 to 9; got 10"],
+    ["L5.E3.N1[2]", "point.address", "has one index beside its rows"],
+    ["L5.E3.weight[0]", "point.address", "blocks.5.experts.3.weight has no index beside its rows"],
+    ["L5.E3.pst", "point.address", 'at character 6, a part of the expert must follow; got "pst". Did you mean post?'],
+    ["L5.E3.", "point.address", "An expert has pre, preLinear, post, out, contribution, weight."],
+    [
+      "L0.E3",
+      "point.absent",
+      "L0.E3: the layer must have the point; got layer 0, whose MLP is dense. The nearest layer that has it is 3.",
+    ],
+    ["L1.router", "point.absent", "got layer 1, whose MLP is dense. The nearest layer that has it is 3."],
+    ["L2.shared.N3", "point.absent", "got layer 2, whose MLP is dense. The nearest layer that has it is 3."],
+    ["ffn_moe_topk-1", "point.absent", "got layer 1, whose MLP is dense. The nearest layer that has it is 3."],
+    ["blocks.1.mlp.experts.3.hook_post", "point.absent", "got layer 1, whose MLP is dense."],
+    ["L4.N3", "point.absent", "got layer 4, whose MLP is made of experts. The nearest layer that has it is 2."],
+    ["L6.E3", "point.unknown", "the model has layers 0 to 5; got layer 6"],
+    ["blocks.*.experts.*.post", "point.unknown", "there must be a point of that name"],
+  ])("%j is refused in a sparse model with the reason", (address, code, message) => {
+    const refusal = expect.objectContaining({ code, message: expect.stringContaining(message) });
+    expect(() => parseAddress(address, deepSeekV3)).toThrow(refusal);
   });
 
   it.each([
@@ -162,130 +222,6 @@ describe("a read of a component", () => {
     const run = await model.run([1, 2, 3], { read: ["L1.N3", "L1.H2@1", "L1@all"], logits: "none" });
     expect(run.points.toSorted()).toEqual(["blocks.1.attn.z", "blocks.1.mlp.post", "blocks.1.residPost"]);
     expect(run.fired).toEqual({ "blocks.1.attn.z": 1, "blocks.1.mlp.post": 3, "blocks.1.residPost": 3 });
-    await model.close();
-  });
-});
-
-describe("a name of another tool", () => {
-  it("belongs to a row of the vocabulary", () => {
-    const rows = new Set(POINTS.map(({ name }) => name));
-    const orphans = TOOLS.flatMap((tool) => Object.keys(NAMES[tool]).filter((point) => !rows.has(point)));
-    expect(orphans).toEqual([]);
-  });
-
-  it.each([
-    ["gpt2", gpt2],
-    ["llama", llama],
-    ["qwen3", qwen3],
-  ])("finds its point, and no other, in %s", (_, catalog) => {
-    const names = catalog.entries.flatMap(({ name, aliases }) => [name, ...aliases]);
-    expect(new Set(names).size).toBe(names.length);
-    for (const entry of catalog.entries) {
-      for (const name of [entry.name, ...entry.aliases]) expect(catalog.match(name)).toEqual([entry]);
-    }
-  });
-
-  it("has a meaning in some model, under each of its rows", () => {
-    const met = new Set(
-      [gpt2, llama, qwen3].flatMap(({ entries }) =>
-        entries.flatMap(({ row, aliases }) => aliases.map((alias) => `${row.name} ${alias}`)),
-      ),
-    );
-    const unmet = POINTS.flatMap(({ name, aliases }) =>
-      Object.values(aliases)
-        .flat()
-        .filter((alias) => !met.has(`${name} ${atLayer(alias.name, 5)}`) && !met.has(`${name} ${alias.name}`)),
-    );
-    expect(unmet).toEqual([]);
-  });
-
-  it.each([
-    ["blocks.5.hook_attn_out", "blocks.5.attn.contribution"],
-    ["blocks.5.attn.hook_pattern", "blocks.5.attn.pattern"],
-    ["blocks.5.mlp.hook_pre", "blocks.5.mlp.pre"],
-    ["pattern.5", "blocks.5.attn.pattern"],
-    ["attn.5", "blocks.5.attn.pattern"],
-    ["attn_logits.5", "blocks.5.attn.scores"],
-    ["query.5", "blocks.5.attn.q"],
-    ["pre.5", "blocks.5.mlp.pre"],
-    ["ln1.scale.5", "blocks.5.ln1.scale"],
-    ["ln2.normalized.5", "blocks.5.ln2.normalized"],
-    ["unembed.hook_in", "lnFinal.out"],
-    ["blocks.5.attn.q.hook_out", "blocks.5.attn.q"],
-    ["blocks.5.attn.o.hook_in", "blocks.5.attn.z"],
-    ["blocks.5.attn.hook_out", "blocks.5.attn.out"],
-    ["blocks.5.hook_in", "blocks.5.residPre"],
-    ["blocks.5.mlp.in.hook_out", "blocks.5.mlp.preLinear"],
-    ["blocks.5.mlp.gate.hook_out", "blocks.5.mlp.pre"],
-    ["model.layers.5.self_attn", "blocks.5.attn.out"],
-    ["model.layers.5.mlp.up_proj", "blocks.5.mlp.preLinear"],
-    ["lm_head", "logits"],
-    ["Qcur-5", "blocks.5.attn.rotQ"],
-    ["Vcur-5", "blocks.5.attn.v"],
-    ["kq_soft_max_ext-5", "blocks.5.attn.pattern"],
-    ["kqv_out-5", "blocks.5.attn.z"],
-    ["ffn_inp-5", "blocks.5.residMid"],
-    ["ffn_up-5", "blocks.5.mlp.preLinear"],
-    ["ffn_gate-5", "blocks.5.mlp.pre"],
-    ["ffn_gate_par-5", "blocks.5.mlp.post"],
-    ["l_out-5", "blocks.5.residPost"],
-    ["result_norm", "lnFinal.out"],
-    ["attn_out.5", "blocks.5.attn.out"],
-    ["attn_out_post.5", "blocks.5.attn.contribution"],
-    ["mlp_in.5", "blocks.5.ln2.out"],
-    ["final_norm", "lnFinal.out"],
-    ["layers_input.5", "blocks.5.residPre"],
-    ["mlps_output[5]", "blocks.5.mlp.out"],
-  ])("%s is %s in a gated model with rotary positions", (alias, point) => {
-    expect(llama.get(alias).name).toBe(point);
-  });
-
-  it.each([
-    ["ffn_up-5", "blocks.5.mlp.pre"],
-    ["ffn_gelu-5", "blocks.5.mlp.post"],
-    ["blocks.5.mlp.in.hook_out", "blocks.5.mlp.pre"],
-    ["Qcur-5", "blocks.5.attn.q"],
-    ["transformer.h.5.mlp.act", "blocks.5.mlp.post"],
-    ["transformer.h.5.attn.c_proj", "blocks.5.attn.out"],
-    ["pos_embd", "posEmbed"],
-  ])("%s is %s in GPT-2", (alias, point) => {
-    expect(gpt2.get(alias).name).toBe(point);
-  });
-
-  it.each([
-    ["blocks.5.mlp.gate.hook_out", "the MLP is not gated"],
-    ["ffn_gate-5", "the MLP is not gated"],
-    ["mlp_pre_linear.5", "the MLP is not gated"],
-    ["blocks.*.attn.hook_rot_q", "positions are learned embeddings"],
-  ])("%s is refused in GPT-2 with the reason of the family", (alias, reason) => {
-    expect(() => gpt2.find(alias)).toThrow(reason);
-    expect(() => gpt2.find(alias)).toThrow(expect.objectContaining({ code: "point.absent" }));
-  });
-
-  it("is refused with a reason where it stands for no point or for two", () => {
-    for (const { names, reason } of REFUSED) {
-      for (const name of names) {
-        const alias = atLayer(name, 5);
-        const catalog = alias === "ffn_silu-5" ? llama : gpt2;
-        expect(() => catalog.get(alias), alias).toThrow(expect.objectContaining({ code: "point.absent" }));
-        expect(() => catalog.get(alias), alias).toThrow(reason);
-      }
-    }
-  });
-
-  it.each(goldenNames)("of a module of transformers gives the numbers of its output: %s", async (golden) => {
-    const expected = await readTensors(`${fixture(`goldens/${golden}`)}/expected.safetensors`);
-    const model = await open(fixture(`goldens/${golden}`));
-    const modules = [...expected.keys()]
-      .filter((key) => key.startsWith("out:") && !/c_attn$|act_fn$/.test(key))
-      .map((key) => key.slice("out:".length));
-    const tokens = expected.get("tokens");
-    const run = await model.run([...(tokens?.data ?? [])], { read: modules, logits: "none" });
-    expect(modules.length).toBeGreaterThanOrEqual(10);
-    for (const module of modules) {
-      const value = expected.get(`out:${module}`);
-      expect(value && deviation(run.get(module), value), module).toBeLessThanOrEqual(TOLERANCE.official);
-    }
     await model.close();
   });
 });

@@ -6,13 +6,18 @@ import { Ceilings } from "../bench/ceilings.ts";
 import type { Round } from "../bench/compare.ts";
 import { EngineProcess } from "../bench/engine-process.ts";
 import { type EngineSettings, promptTokens } from "../bench/engines/engine.ts";
+import { parseMoeOptions } from "../bench/moe.ts";
+import { Layer } from "../bench/moe-layer.ts";
+import { renderLayer, renderModels } from "../bench/moe-report.ts";
+import { denseTwinShape, layerShape, olmoeShape, TINY_LAYER, TINY_OLMOE } from "../bench/moe-shapes.ts";
 import { parseOptions, UsageError } from "../bench/options.ts";
 import { renderComparison, renderGlass, summarise, summariseGlass } from "../bench/report.ts";
-import { gpt2Shape, SHAPES } from "../bench/shapes.ts";
+import { gpt2Shape, type ModelShape, SHAPES } from "../bench/shapes.ts";
 import { median, quantile, spread } from "../bench/stats.ts";
 import { workOf } from "../bench/work.ts";
 import { ensureModel, FORMATS, type FormatName } from "../bench/write-model.ts";
 import { describeModel, open } from "../node/index.ts";
+import { loadAddon } from "../node/native/addon.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -162,6 +167,80 @@ describe("the cost of reading", () => {
     expect(text).toContain("+10.0%");
     for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
   });
+});
+
+describe("experts", () => {
+  it("take options of their own, each with an effect", () => {
+    const { parts, format, rows, rounds, threads } = parseMoeOptions(["--rows", "1,20", "--threads", "3"]);
+    expect({ parts, format, rows, rounds, threads }).toEqual({
+      ...{ parts: ["layer", "model"], format: "q4_0", rows: [1, 20], rounds: 5, threads: 3 },
+    });
+    expect(parseMoeOptions(["--part", "model", "--decode", "7"])).toMatchObject({ parts: ["model"], nDecode: 7 });
+  });
+
+  it.each([
+    [["--bogus"], "--bogus"],
+    [["--part", "all"], "--part must be layer or model; got all"],
+    [["--format", "f32"], "--format must be q4_0, q8_0 or bf16; got f32"],
+    [["--rows", "1,"], "--rows must be a whole number from 1 on; got "],
+    [["--part", "layer", "--decode", "4"], "--decode changes nothing in layer"],
+    [["--part", "model", "--rows", "4"], "--rows changes nothing in model"],
+  ])("refuse %j", (args, message) => {
+    expect(() => parseMoeOptions(args)).toThrow(UsageError);
+    expect(() => parseMoeOptions(args)).toThrow(message);
+  });
+
+  it("that no row chose cost the time beyond their share", () => {
+    const ms = { routed: 20, all: 1000, plain: 800 };
+    const rounds = [{ ms, nDistinct: 8, share: 0.01, ceiling: 1e9 }];
+    const result = { title: "A layer", nRows: 1, nExperts: 256, totalBytes: 4e8, rounds };
+    expect(renderLayer(result).split("\n")).toEqual([
+      "A layer, 1 row a step, 1 round: median least..most",
+      "                         ms                      GB/s          of limit",
+      "as routed                20.0 20.0..20.0         0.20          20%",
+      "with every expert on     1000 1000..1000         0.40          40%",
+      "plain products of all    800 800..800            0.50          50%",
+      "8.00 of 256 experts have rows: 1.0% of the weights take 2.0% of the time, 2.00 times their share.",
+      "As routed, bytes are read 0.40 times as fast as in plain products.",
+    ]);
+  });
+
+  it("of a model are compared round by round", () => {
+    const rounds = [1, 10, 100].map((slow) => ({ sparse: [10 * slow], dense: [50 * slow], ceiling: undefined }));
+    const text = renderModels({ title: "A model", bytes: { sparse: 1e6, dense: 4e6 }, rounds });
+    expect(text).toContain("Experts make a token 5.00 times as fast, with 25% of the bytes.");
+    for (const line of text.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
+  });
+
+  it("lie in files that golgi opens, as does a dense model of the same size", async () => {
+    const sizeOf = async (name: string, shape: ModelShape): Promise<number> => {
+      const model = await open(await ensureModel(folder, name, shape, "q8_0"));
+      expect(model.bindings.ignored).toEqual([]);
+      const { logits } = await model.run([1, 2, 3]);
+      expect(logits.data.every(Number.isFinite)).toBe(true);
+      await model.close();
+      return (await stat(path.join(folder, `${name}-q8_0.gguf`))).size;
+    };
+    const [sparse, dense] = [
+      await sizeOf("sparse", olmoeShape(TINY_OLMOE)),
+      await sizeOf("dense", denseTwinShape(TINY_OLMOE)),
+    ];
+    // Routers aside, and norms of q and k.
+    expect(sparse / dense).toBeGreaterThan(1);
+    expect(sparse / dense).toBeLessThan(1.1);
+  });
+
+  // Nothing is registered where the native engine is not built.
+  if (loadAddon() !== undefined) {
+    it("of a layer are counted where some row chose them", async () => {
+      const layer = await Layer.open(await ensureModel(folder, "layer", layerShape(TINY_LAYER), "q4_0"), TINY_LAYER, 2);
+      const { nExperts, nExpertsPerToken } = TINY_LAYER;
+      expect((await layer.step("routed", 1)).nDistinct).toBe(nExpertsPerToken);
+      expect((await layer.step("all", 3)).nDistinct).toBe(nExperts);
+      expect((await layer.step("plain", 3)).ms).toBeGreaterThan(0);
+      await layer.close();
+    });
+  }
 });
 
 describe("the machine's limits", () => {

@@ -214,7 +214,7 @@ describe("golgi info", () => {
         vocabulary: "512 tokens",
         context: "512 tokens",
         // 2 · 5 layers · 4 key-value heads · 8 · 4 bytes.
-        cache: "1.25 KiB a token, 640.0 KiB when full",
+        cache: "1.25 KiB a token, 640.0 KiB when full; at 16 bits 640 B a token",
       });
       const sizes = "507.9 KiB at 16 bits, 1015.8 KiB at 32 bits";
       expect(table.weights).toBe(i === 2 ? sizes : `1015.8 KiB stored (${sizes})`);
@@ -225,7 +225,10 @@ describe("golgi info", () => {
     const { stdout } = await golgiHere(["info", "--json"]);
     expect(stdout).toMatch(/^{.*}\n$/);
     const info = JSON.parse(stdout);
-    expect(info.counts).toEqual({ parameters: 260_032, layers: 5, heads: 40, neurons: 860 });
+    expect(info.counts).toEqual({
+      ...{ parameters: 260_032, activeParameters: 260_032 },
+      ...{ layers: 5, sparseLayers: 0, heads: 40, neurons: 860, activeNeurons: 860 },
+    });
     expect(info.perToken.map(({ nCached }: { nCached: number }) => nCached)).toEqual([0, 511]);
     expect(info).not.toHaveProperty("tape");
   });
@@ -326,8 +329,8 @@ describe("what golgi refuses", () => {
     ],
     [
       "a family that it does not know, and lists those it does",
-      () => ["info", config("mixtral", { ...LLAMA, model_type: "mixtral" })],
-      'the supported architectures are .*gpt2.*llama.*mistral.*qwen2.*qwen3.*; got "mixtral"',
+      () => ["info", config("mamba", { ...LLAMA, model_type: "mamba" })],
+      'the supported architectures are .*gpt2.*llama.*mistral.*qwen2.*qwen3.*; got "mamba"',
     ],
     [
       "a key that it does not know, and offers --ignore",

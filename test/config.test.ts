@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ARCHITECTURES } from "../src/architectures/index.ts";
 import type { ModelConfig } from "../src/config/model-config.ts";
 import { ConfigError } from "../src/errors.ts";
 import { readConfig } from "../src/run/config.ts";
@@ -200,7 +201,7 @@ describe("sliding windows", () => {
     [
       "sliding layers without a window",
       { ...QWEN2, layer_types: Array(3).fill("sliding_attention") },
-      /layer_types: a layer of type sliding_attention needs use_sliding_window and a sliding_window/,
+      /layer_types: a layer of type sliding_attention needs a sliding_window, and use_sliding_window/,
     ],
     [
       "a window in llama, which has none",
@@ -248,12 +249,13 @@ describe("readConfig", () => {
   });
 
   it.each<[unknown, string]>([
-    ["deepseek_v3", 'got "deepseek_v3"'],
+    ["deepseek_v4", 'got "deepseek_v4"'],
     ["Llama", 'got "Llama". llama is not the same architecture, though the name is close.'],
     ["gpt_neox", 'got "gpt_neox"'],
   ])("refuses model_type %j with the list of those that it supports", (model_type, message) => {
+    const known = ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes);
     expect(() => read({ ...LLAMA, model_type })).toThrow(
-      `config.json: model_type: the supported architectures are gpt2, mingpt, llama, mistral, qwen2, qwen3; ${message}`,
+      `config.json: model_type: the supported architectures are ${known.join(", ")}; ${message}`,
     );
   });
 

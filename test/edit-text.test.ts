@@ -37,6 +37,12 @@ const EDITS: readonly (readonly [text: string, edit: EditObject])[] = [
   ["l_out-5 = 0", { at: "l_out-5", set: 0 }],
   ["L*.H3.pattern[7] = 0", { at: "L*.H3.pattern[7]", set: 0 }],
   ["layers_output[5][2] = 0", { at: "layers_output[5][2]", set: 0 }],
+  ["L5.E17.N200@7 *= 2", { at: "L5.E17.N200", positions: 7, scale: 2 }],
+  ["L5.E17.weight = 0", { at: "L5.E17.weight", set: 0 }],
+  ["L5.router ban 17", { at: "L5.router", ban: 17 }],
+  ["blocks.5.router@2:5 ban [3, 17]", { at: "blocks.5.router", positions: [2, 5], ban: [3, 17] }],
+  ["L*.router force [17]", { at: "L*.router", force: [17] }],
+  ["L5.router@generated swap 3 -> 17", { at: "L5.router", positions: "generated", swap: [3, 17] }],
 ];
 
 describe("an edit", () => {
@@ -66,6 +72,10 @@ describe("an edit", () => {
     ["L2.mlp = C:\\vec.safetensors:v", 'L2.mlp = "C:\\\\vec.safetensors":v'],
     ["L2.mlp = ../dir/vec.safetensors:blocks.3.dir", "L2.mlp = ../dir/vec.safetensors:blocks.3.dir"],
     ['{"at": "L5.N3@7", "set": 0}', "L5.N3@7 = 0"],
+    ["L5.router  ban[ 3 ,17]@7", "L5.router@7 ban [3, 17]"],
+    ["L5.router swap 3->17 @prompt", "L5.router@prompt swap 3 -> 17"],
+    ['{"at": "L5.router.weights", "expert": 17, "scale": 2}', "L5.experts.17.weight *= 2"],
+    ['{"at": "blocks.*.experts.post[3]@7", "expert": 17, "set": 0}', "blocks.*.experts.17.post[3]@7 = 0"],
   ])("%s is %s", (text, canonical) => {
     expect(formatEdit(readEdit(text))).toBe(canonical);
     expect(readEdit(canonical)).toEqual(readEdit(text));
@@ -126,6 +136,9 @@ describe("an edit", () => {
       "(",
       ")",
       "patch",
+      "ban",
+      "swap",
+      "->",
       '"',
       ":",
       "v",
@@ -191,6 +204,9 @@ const direction = fc.oneof(fc.array(finite, { minLength: 1, maxLength: 16 }), re
 const vector = fc.oneof(finite, direction);
 const bound = fc.oneof(finite, fc.constantFrom(INFINITY, -INFINITY));
 
+const expert = fc.nat(999);
+const experts = fc.oneof(expert, fc.uniqueArray(expert, { minLength: 1, maxLength: 5 }));
+
 const action = fc.oneof(
   fc.record({ set: vector }),
   fc.record({ add: vector, times: finite }, { requiredKeys: ["add"] }),
@@ -199,6 +215,9 @@ const action = fc.oneof(
   fc.record({ projectOut: direction }),
   fc.record({ patch: fc.record({ file: name }), sequence: fc.nat() }, { requiredKeys: ["patch"] }),
   fc.record({ mean: fc.record({ file: name }) }),
+  fc.record({ ban: experts }),
+  fc.record({ force: experts }),
+  fc.record({ swap: fc.uniqueArray(expert, { minLength: 2, maxLength: 2 }) }),
 );
 
 const place = fc.record(

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type GgufCheckpoint, openGguf } from "../src/checkpoint/gguf.ts";
 import { CheckpointError, type ErrorCode } from "../src/errors.ts";
-import { type ComputeFormat, decodeRows } from "../src/tensor/format.ts";
+import { decodeRows, type PlainFormat } from "../src/tensor/format.ts";
 import { numel } from "../src/tensor/shape.ts";
 import { concat, MemoryFolder, MemorySource } from "./checkpoint-files.ts";
 import { fixture } from "./support/fixtures.ts";
@@ -19,7 +19,7 @@ const official = () => openBytes(officialBytes);
 async function decoded(checkpoint: GgufCheckpoint, name: string): Promise<Float32Array> {
   const stored = checkpoint.tensors.get(name)!;
   const numbers = new Float32Array(numel(stored.shape));
-  decodeRows(stored.dtype as ComputeFormat, await checkpoint.read(stored), numbers, 0);
+  decodeRows(stored.dtype as PlainFormat, await checkpoint.read(stored), numbers, 0);
   return numbers;
 }
 

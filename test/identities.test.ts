@@ -21,6 +21,47 @@ const WINDOWS: Readonly<Record<string, readonly (number | undefined)[]>> = {
   "mistral-window": [7, 7],
   "qwen2-window": [undefined, 6, 6],
   "qwen3-bias-tied": [undefined, undefined],
+  gemma: [undefined, undefined],
+  gemma2: [6, undefined],
+  gemma3: [7, 7, undefined],
+  phi3: [7, 7],
+  "phi3-longrope-long": [undefined, undefined],
+  olmo2: [undefined, undefined],
+};
+
+interface Scores {
+  /** On rotQ · rotK, where it is not 1/√headDim in every layer. */
+  readonly scale?: (layer: number, headDim: number) => number;
+  readonly cap?: number;
+}
+
+const SCORES: Readonly<Record<string, Scores>> = {
+  "gpt2-inverse-layer-scale": { scale: (layer, headDim) => 1 / Math.sqrt(headDim) / (layer + 1) },
+  gemma2: { scale: () => 1 / Math.sqrt(5), cap: 2.5 },
+  gemma3: { scale: () => 1 / Math.sqrt(5) },
+};
+
+/** What logits are kept within. */
+const LOGIT_CAPS: Readonly<Record<string, number>> = { gemma2: 9 };
+
+/** What rows of the embedding are multiplied with, where it is not 1. */
+const EMBEDDING_SCALES: Readonly<Record<string, number>> = {
+  gemma: Math.sqrt(20),
+  gemma2: Math.sqrt(20),
+  gemma3: Math.sqrt(20),
+};
+
+/** x kept within ±cap. */
+const capped = (x: number, cap: number | undefined): number => (cap === undefined ? x : cap * Math.tanh(x / cap));
+
+/** The norms of a block, where a family has them, and what each of them takes. */
+const NORMS: Readonly<Record<string, string>> = {
+  ln1: "residPre",
+  "attn.qNorm": "attn.q",
+  "attn.kNorm": "attn.k",
+  ln1Post: "attn.out",
+  ln2: "residMid",
+  ln2Post: "mlp.out",
 };
 
 const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);
@@ -29,13 +70,15 @@ const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 
 describe.each(Object.keys(WINDOWS))("%s", (name) => {
   let model: Model;
+  let tokens: number[];
   let run: Run;
   let weights: ReadonlyMap<string, Tensor>;
 
   beforeAll(async () => {
     const directory = fixture(`goldens/${name}`);
     model = await open(directory, { precision: "f64" });
-    run = await model.run(await goldenTokens(name), { read: ["**"] });
+    tokens = await goldenTokens(name);
+    run = await model.run(tokens, { read: ["**"] });
     weights = await readWeights(model, directory);
   });
   afterAll(() => model.close());
@@ -57,6 +100,8 @@ describe.each(Object.keys(WINDOWS))("%s", (name) => {
   it("adds to the residual stream what attention and the MLP contribute, and nothing else", () => {
     const posEmbed = run.points.includes("posEmbed") ? run.get("posEmbed") : undefined;
     const embed = run.get("embed");
+    const scale = EMBEDDING_SCALES[name] ?? 1;
+    expectClose(embed, embed.shape, (t, i) => scale * weight("embed").at(tokens[t], i));
     expectClose(run.get("blocks.0.residPre"), embed.shape, (t, i) => embed.at(t, i) + (posEmbed?.at(t, i) ?? 0));
     forEachBlock((at, layer) => {
       const [pre, mid, attention, mlp] = ["residPre", "residMid", "attn.contribution", "mlp.contribution"].map(at);
@@ -66,15 +111,18 @@ describe.each(Object.keys(WINDOWS))("%s", (name) => {
     });
   });
 
-  it("scores the keys that a row sees by scale · rotQ · rotK, and no others", () => {
+  it("scores the keys that a row sees by scale · rotQ · rotK, capped in some families, and no others", () => {
     const isRotated = run.points.includes("blocks.0.attn.rotQ");
     forEachBlock((at, layer) => {
       const [q, k] = (isRotated ? ["attn.rotQ", "attn.rotK"] : ["attn.q", "attn.k"]).map(at);
       const { headDim, nHeads, nKvHeads } = model.config;
-      const scale = 1 / Math.sqrt(headDim) / (name === "gpt2-inverse-layer-scale" ? layer + 1 : 1);
+      const { scale: scaleOf = () => 1 / Math.sqrt(headDim), cap } = SCORES[name] ?? {};
+      const scale = scaleOf(layer, headDim);
       const window = WINDOWS[name][layer] ?? Infinity;
       expectClose(at("attn.scores"), [nHeads, q.shape[0], q.shape[0]], (h, t, s) =>
-        s <= t && s > t - window ? scale * dot(q.row(t, h), k.row(s, Math.floor((h * nKvHeads) / nHeads))) : -Infinity,
+        s <= t && s > t - window
+          ? capped(scale * dot(q.row(t, h), k.row(s, Math.floor((h * nKvHeads) / nHeads))), cap)
+          : -Infinity,
       );
     });
   });
@@ -129,11 +177,15 @@ describe.each(Object.keys(WINDOWS))("%s", (name) => {
   it("divides by the scale of each norm, and then applies gain and bias", () => {
     const norms = new Map([["lnFinal", run.get(`blocks.${model.config.nLayers - 1}.residPost`)]]);
     forEachBlock((at, layer) => {
-      norms.set(`blocks.${layer}.ln1`, at("residPre"));
-      norms.set(`blocks.${layer}.ln2`, at("residMid"));
-      if (!weights.has(`blocks.${layer}.attn.qNorm.gain`)) return;
-      norms.set(`blocks.${layer}.attn.qNorm`, at("attn.q"));
-      norms.set(`blocks.${layer}.attn.kNorm`, at("attn.k"));
+      for (const [norm, point] of Object.entries(NORMS)) {
+        const gain = weights.get(`blocks.${layer}.${norm}.gain`);
+        if (gain === undefined) continue;
+        const x = at(point);
+        // Where the gain is longer than a head, all heads of a row are one vector.
+        const [nRows, ...rest] = x.shape;
+        const isAcrossHeads = gain.shape[0] !== rest.at(-1);
+        norms.set(`blocks.${layer}.${norm}`, isAcrossHeads ? new Tensor([nRows, gain.shape[0]], x.data) : x);
+      }
     });
     for (const [norm, x] of norms) {
       const [scale, normalized, out] = ["scale", "normalized", "out"].map((part) => run.get(`${norm}.${part}`));
@@ -156,10 +208,22 @@ describe.each(Object.keys(WINDOWS))("%s", (name) => {
     }
   });
 
-  it("reads the logits off the final norm, and has their softmax as probs, whose rows add up to 1", () => {
+  it("adds to the stream what attention and the MLP write, or what a norm after them makes of it", () => {
+    forEachBlock((at, layer) => {
+      for (const [module, norm] of Object.entries({ attn: "ln1Post", mlp: "ln2Post" })) {
+        const isNormed = weights.has(`blocks.${layer}.${norm}.gain`);
+        expect(at(`${module}.contribution`)).toEqual(at(isNormed ? `${norm}.out` : `${module}.out`));
+      }
+    });
+  });
+
+  it("reads the logits off the final norm, capped in some families, and has their softmax as probs, whose rows add up to 1", () => {
     const [lnFinal, logits, probs] = ["lnFinal.out", "logits", "probs"].map((point) => run.get(point));
     const unembed = weights.get("unembed") ?? weight("embed");
-    expectClose(logits, logits.shape, (t, token) => dot(lnFinal.row(t), unembed.row(token)));
+    const readOff = (t: number, token: number): number => dot(lnFinal.row(t), unembed.row(token));
+    const cap = LOGIT_CAPS[name];
+    if (cap !== undefined) expectClose(run.get("logitsBeforeSoftcap"), logits.shape, readOff);
+    expectClose(logits, logits.shape, (t, token) => capped(readOff(t, token), cap));
     const totals = range(logits.shape[0]).map((t) => sum(logits.row(t).data.map(Math.exp)));
     expectClose(probs, logits.shape, (t, token) => Math.exp(logits.at(t, token)) / totals[t]);
     expectClose(

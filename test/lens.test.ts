@@ -21,12 +21,14 @@ const host = { nowMs: () => performance.now(), pause: () => new Promise<void>((r
 
 const descending = (a: number, b: number): number => b - a;
 
-/** Logits of a residual stream: the final norm with the stream's own statistics, and the unembedding. */
+/** Logits of a residual stream: the final norm with the stream's own statistics, the unembedding, and a cap if there is one. */
 function plainLogits(resid: readonly number[], model: Model, weights: Weights): number[] {
   const hasBias = model.bindings.weights.has("lnFinal.bias");
   const seen = hasBias ? centred(resid) : resid;
   const divisor = Math.sqrt(dot(seen, seen) / seen.length + model.config.normEps);
   const scaled = readout(resid, model, weights).map((x) => x / divisor);
+  const { finalSoftcap: cap } = model.config as { finalSoftcap?: number };
+  if (cap !== undefined) return scaled.map((x) => cap * Math.tanh(x / cap));
   if (!hasBias) return scaled;
   const unembed = weights(model.bindings.weights.has("unembed") ? "unembed" : "embed");
   const bias = weights("lnFinal.bias");

@@ -3,21 +3,15 @@ import { reference } from "../src/backends/reference/reference.ts";
 import { erf } from "../src/ops/activate/erf.ts";
 import { OPS } from "../src/ops/all.ts";
 import * as ops from "../src/ops/index.ts";
-import { buildTape } from "../src/tape/builder.ts";
 import type { Composite, Op, Primitive, Sample } from "../src/tape/op.ts";
 import { expand } from "../src/tape/rewrite.ts";
 import { concreteDims } from "../src/tape/sizes.ts";
-import type { Tape } from "../src/tape/tape.ts";
-import type { Value } from "../src/tape/value.ts";
 import { CANDIDATES, OP_TOLERANCE } from "./op-support/backends.ts";
-import { KNOWN_ATTENTION } from "./op-support/known-attention.ts";
-import { KNOWN_EDITS } from "./op-support/known-edits.ts";
-import { KNOWN_RESULTS } from "./op-support/known-results.ts";
+import { KNOWN, knownTape } from "./op-support/known.ts";
 import { type SampleCase, sampleCase } from "./op-support/sample-case.ts";
 import { type Outputs, runSteps, stepInputs, type TestRun } from "./op-support/steps.ts";
 
 const SEEDS = [1, 2, 3];
-const KNOWN = [...KNOWN_RESULTS, ...KNOWN_ATTENTION, ...KNOWN_EDITS];
 
 /** Every op with each of its samples, and a name for it. */
 const samples = OPS.flatMap((op) =>
@@ -194,8 +188,4 @@ function watchAttributes(op: Op, used: Set<string>): Op {
   return op.kind === "primitive"
     ? { ...op, reference: (args) => op.reference({ ...args, attrs: watch(args.attrs) }) }
     : { ...op, decompose: (inputs, attrs) => op.decompose(inputs, watch(attrs)) };
-}
-
-function knownTape(build: () => Value | readonly Value[]): Tape {
-  return buildTape("known", () => Object.fromEntries([build()].flat().map((value, i) => [`${i}`, value])));
 }

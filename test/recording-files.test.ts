@@ -273,7 +273,7 @@ describe("files that are refused", () => {
   });
 
   it("one that is larger than memory, unless some of its points are chosen", async () => {
-    const large = { positions: "all", rowShape: [2 ** 20], isOverKeys: false } as const;
+    const large = { positions: "all", rowShape: [2 ** 20], isOverKeys: false, dtype: "f32" } as const;
     const points = [
       { ...large, name: "embed" },
       { ...large, name: "posEmbed", rowShape: [2] },

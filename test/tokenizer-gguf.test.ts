@@ -6,7 +6,7 @@ import { openGguf } from "../src/checkpoint/gguf.ts";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
 import { CheckpointError } from "../src/errors.ts";
 import { openModel, reference } from "../src/index.ts";
-import type { ComputeFormat } from "../src/tensor/format.ts";
+import type { PlainFormat } from "../src/tensor/format.ts";
 import { ggufEndTokens, ggufToTokenizerJson, TOKEN_TYPES } from "../src/tokenizer/from-gguf.ts";
 import { GGUF_PRES } from "../src/tokenizer/gguf-pre.ts";
 import { mergesOfScores } from "../src/tokenizer/scores.ts";
@@ -322,7 +322,7 @@ describe("a GGUF model", () => {
     const tensors: GgufTensor[] = [];
     for (const stored of checkpoint.tensors.values()) {
       const numbers = new Float32Array((await checkpoint.read(stored)).buffer);
-      tensors.push({ ...stored, type: stored.dtype as ComputeFormat, rows: () => [numbers] });
+      tensors.push({ ...stored, type: stored.dtype as PlainFormat, rows: () => [numbers] });
     }
     const metadata = new Map([...checkpoint.values, ...mapOf(values)]);
     const bytes = concat(...(await Array.fromAsync(encodeGguf(metadata, tensors))));

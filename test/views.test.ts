@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
+import type { StoredTensor } from "../src/checkpoint/checkpoint.ts";
 import { openSafetensors } from "../src/checkpoint/safetensors.ts";
 import { CheckpointError, RequestError } from "../src/errors.ts";
 import type { Model } from "../src/run/model.ts";
@@ -309,7 +310,7 @@ describe("a model's numbers", () => {
   it("follow from the shapes: the cache, and what a token reads and computes", () => {
     const { cacheBytesPerToken, perToken } = describeConfig(llama31, "config.json");
     const [nLayers, nHeads, nKvHeads, headDim] = [32, 32, 8, 128];
-    expect(cacheBytesPerToken).toBe(2 * nLayers * nKvHeads * headDim * 4);
+    expect(cacheBytesPerToken.bits32).toBe(2 * nLayers * nKvHeads * headDim * 4);
     const [first, last] = perToken;
     expect([first.nCached, last.nCached]).toEqual([0, 131_071]);
     // All weights once, but of the embedding one row only.
@@ -332,9 +333,12 @@ describe("a model's numbers", () => {
       const unused = new Set(model.bindings.ignored.map(({ tensor }) => tensor));
       const used = [...checkpoint.tensors.values()].filter((tensor) => !unused.has(tensor.name));
       const { counts, weightBytes, formatBytes } = describeModel(model);
-      expect(counts.parameters).toBe(sum(used.map(({ shape }) => numel(shape))));
+      // Bytes of MXFP4 hold two numbers, or the scale of 32.
+      const held = ({ name, shape, dtype }: StoredTensor) =>
+        (dtype !== "u8" ? 1 : name.endsWith("_blocks") ? 2 : 0) * numel(shape);
+      expect(counts.parameters).toBe(sum(used.map(held)));
       expect(weightBytes.bits16).toBe(2 * counts.parameters);
-      const byFormat = Map.groupBy(used, ({ dtype }) => dtype);
+      const byFormat = Map.groupBy(used, ({ dtype }) => (dtype === "u8" ? "mxfp4_split" : dtype));
       expect(formatBytes).toEqual(
         Object.fromEntries(Array.from(byFormat, ([dtype, of]) => [dtype, sum(of.map((t) => t.sizeBytes))])),
       );

@@ -197,6 +197,50 @@ struct CenterArgs {
   }
 };
 
+/// The k experts of each row with the largest limited scores, in descending order of selection scores. Ties go to the larger selection score, then to the lowest index; NaN comes last.
+/// limited[T, n], selection[T, n] -> out:int[T, k]
+struct ChooseExpertsArgs {
+  const float* limited;
+  const float* selection;
+  int32_t* out;
+  int64_t n_T;
+  int64_t n_n;
+  int64_t k;
+
+  static constexpr int32_t n_words = 11;
+
+  ChooseExpertsArgs(const int32_t* words, const Frame& f) {
+    limited = f.floats(words[2]);
+    selection = f.floats(words[3]);
+    out = f.ints_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_n = f.size(words[7], words[8]);
+    k = static_cast<int64_t>(f.number(words + 9));
+  }
+};
+
+/// g · σ(alpha · g) · (u + 1) with g = min(gate, limit) and u = up within ±limit: the SwiGLU of gpt-oss (arXiv:2508.10925).
+/// gate[...], up[...] -> [...]
+struct ClampedGluArgs {
+  const float* gate;
+  const float* up;
+  float* out;
+  int64_t n_rest;
+  double limit;
+  double alpha;
+
+  static constexpr int32_t n_words = 11;
+
+  ClampedGluArgs(const int32_t* words, const Frame& f) {
+    gate = f.floats(words[2]);
+    up = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    limit = static_cast<double>(f.number(words + 7));
+    alpha = static_cast<double>(f.number(words + 9));
+  }
+};
+
 /// Euclidean length of each column of w, such as the output weights of every neuron.
 /// w[n, k] -> [k]
 struct ColumnNormsArgs {
@@ -266,6 +310,43 @@ struct EditArgs {
   }
 };
 
+/// As edit, of what experts hold: changes one piece, or all where index is −1, in the slot of each active row that `indices` gives to the expert, in all slots where expert is −1. A row that did not choose the expert has nothing to change; all other bits pass.
+/// x[T, A, nPieces*pieceSize], indices:int[T, A], active:int[T], expert:int[T], index:int[T], operand[T, w] -> [T, A, nPieces*pieceSize]
+struct EditExpertsArgs {
+  enum class Kind { set, add, scale, clamp, project_out };
+  const float* x;
+  const int32_t* indices;
+  const int32_t* active;
+  const int32_t* expert;
+  const int32_t* index;
+  const float* operand;
+  float* out;
+  int64_t n_T;
+  int64_t n_A;
+  int64_t n_w;
+  Kind kind;
+  int64_t n_pieces;
+  int64_t piece_size;
+
+  static constexpr int32_t n_words = 21;
+
+  EditExpertsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    indices = f.ints(words[3]);
+    active = f.ints(words[4]);
+    expert = f.ints(words[5]);
+    index = f.ints(words[6]);
+    operand = f.floats(words[7]);
+    out = f.floats_out(words[8]);
+    n_T = f.size(words[9], words[10]);
+    n_A = f.size(words[11], words[12]);
+    n_w = f.size(words[13], words[14]);
+    kind = static_cast<Kind>(f.number(words + 15));
+    n_pieces = static_cast<int64_t>(f.number(words + 17));
+    piece_size = static_cast<int64_t>(f.number(words + 19));
+  }
+};
+
 /// Changes scores or weights of active rows, of one head and one key position or of all where −1: set o, add + o, scale · o, clamp to [o₀, o₁]. A key that the row does not see is nothing to change; all other bits pass.
 /// x[H, P], rows:rows, active:int[T], head:int[T], key:int[T], operand[T, w] -> [H, P]
 struct EditPairsArgs {
@@ -324,6 +405,28 @@ struct GluArgs {
   }
 };
 
+/// Σ of the k largest scores of each group of experts that follow one another: their maximum in DeepSeek-V2 (arXiv:2405.04434, §2.2.2), the sum of two in V3 (arXiv:2412.19437, §2.1.2).
+/// x[T, n] -> [T, nGroups]
+struct GroupScoresArgs {
+  const float* x;
+  float* out;
+  int64_t n_T;
+  int64_t n_n;
+  int64_t n_groups;
+  int64_t k;
+
+  static constexpr int32_t n_words = 12;
+
+  GroupScoresArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_T = f.size(words[4], words[5]);
+    n_n = f.size(words[6], words[7]);
+    n_groups = static_cast<int64_t>(f.number(words + 8));
+    k = static_cast<int64_t>(f.number(words + 10));
+  }
+};
+
 /// The cache with this step's keys and values at their rows' slots. A backend writes in place, since nothing reads the cache from before.
 /// cache:cache[K, D, E], k[T, K, D], v[T, K, E], rows:rows -> out:cache
 struct KvAppendArgs {
@@ -347,6 +450,122 @@ struct KvAppendArgs {
     n_D = f.size(words[9], words[10]);
     n_E = f.size(words[11], words[12]);
     n_T = f.size(words[13], words[14]);
+  }
+};
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1) over a cache of one latent c and one rotated key for each token: keys wK_h · c and values wV_h · c of each head follow from the latent.
+/// q[T, H, qkDim], wK[H*nope, E], wV[H*vDim, E], cache:cache[K, D, E], rows:rows -> [T, H, vDim]
+struct LatentAttentionArgs {
+  const float* q;
+  const Weight* wK;
+  const Weight* wV;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  float* scores;  ///< null unless somebody reads it
+  float* pattern;  ///< null unless somebody reads it
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_qk_dim;
+  int64_t n_E;
+  int64_t n_K;
+  int64_t n_D;
+  double scale;
+  int64_t nope;
+  int64_t v_dim;
+
+  static constexpr int32_t n_words = 28;
+
+  LatentAttentionArgs(const int32_t* words, const Frame& f) {
+    q = f.floats(words[2]);
+    wK = f.weight(words[3]);
+    wV = f.weight(words[4]);
+    cache = f.cache(words[5]);
+    rows = f.rows(words[6]);
+    out = f.floats_out(words[7]);
+    scores = f.floats_out(words[8]);
+    pattern = f.floats_out(words[9]);
+    n_T = f.size(words[10], words[11]);
+    n_H = f.size(words[12], words[13]);
+    n_qk_dim = f.size(words[14], words[15]);
+    n_E = f.size(words[16], words[17]);
+    n_K = f.size(words[18], words[19]);
+    n_D = f.size(words[20], words[21]);
+    scale = static_cast<double>(f.number(words + 22));
+    nope = static_cast<int64_t>(f.number(words + 24));
+    v_dim = static_cast<int64_t>(f.number(words + 26));
+  }
+};
+
+/// z of multi-head latent attention: Σ over visible keys of pattern · (wV_h · c), with each key's latent c from the cache.
+/// pattern[H, P], wV[H*vDim, E], cache:cache[K, D, E], rows:rows -> [T, H, vDim]
+struct LatentMixArgs {
+  const float* pattern;
+  const Weight* wV;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  int64_t n_H;
+  int64_t n_P;
+  int64_t n_E;
+  int64_t n_K;
+  int64_t n_D;
+  int64_t n_T;
+  int64_t v_dim;
+
+  static constexpr int32_t n_words = 21;
+
+  LatentMixArgs(const int32_t* words, const Frame& f) {
+    pattern = f.floats(words[2]);
+    wV = f.weight(words[3]);
+    cache = f.cache(words[4]);
+    rows = f.rows(words[5]);
+    out = f.floats_out(words[6]);
+    n_H = f.size(words[7], words[8]);
+    n_P = f.size(words[9], words[10]);
+    n_E = f.size(words[11], words[12]);
+    n_K = f.size(words[13], words[14]);
+    n_D = f.size(words[15], words[16]);
+    n_T = f.size(words[17], words[18]);
+    v_dim = static_cast<int64_t>(f.number(words + 19));
+  }
+};
+
+/// Scores of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1): scale · (q_nope · (wK_h · c) + q_rope · kRope) for each head h and visible key, whose cache holds kRope as its k and the latent c as its v.
+/// q[T, H, qkDim], wK[H*nope, E], cache:cache[K, D, E], rows:rows -> [H, P]
+struct LatentScoresArgs {
+  const float* q;
+  const Weight* wK;
+  const Cache* cache;
+  const Rows* rows;
+  float* out;
+  int64_t n_T;
+  int64_t n_H;
+  int64_t n_qk_dim;
+  int64_t n_E;
+  int64_t n_K;
+  int64_t n_D;
+  int64_t n_P;
+  double scale;
+  int64_t nope;
+
+  static constexpr int32_t n_words = 25;
+
+  LatentScoresArgs(const int32_t* words, const Frame& f) {
+    q = f.floats(words[2]);
+    wK = f.weight(words[3]);
+    cache = f.cache(words[4]);
+    rows = f.rows(words[5]);
+    out = f.floats_out(words[6]);
+    n_T = f.size(words[7], words[8]);
+    n_H = f.size(words[9], words[10]);
+    n_qk_dim = f.size(words[11], words[12]);
+    n_E = f.size(words[13], words[14]);
+    n_K = f.size(words[15], words[16]);
+    n_D = f.size(words[17], words[18]);
+    n_P = f.size(words[19], words[20]);
+    scale = static_cast<double>(f.number(words + 21));
+    nope = static_cast<int64_t>(f.number(words + 23));
   }
 };
 
@@ -378,6 +597,28 @@ struct LayerNormArgs {
   }
 };
 
+/// Scores of experts with −∞ in the groups whose mask is 0; the scores as they are where there is no mask.
+/// x[T, n], mask?[T, nGroups] -> [T, n]
+struct LimitGroupsArgs {
+  const float* x;
+  const float* mask;  ///< null where absent
+  float* out;
+  int64_t n_T;
+  int64_t n_n;
+  int64_t n_groups;
+
+  static constexpr int32_t n_words = 11;
+
+  LimitGroupsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    mask = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_n = f.size(words[7], words[8]);
+    n_groups = f.size(words[9], words[10]);
+  }
+};
+
 /// x · wᵀ + bias with w stored [out, in]: each output is one row of w times x, plus its bias.
 /// x[..., k], w[n, k], bias?[n] -> [..., n]
 struct MatmulArgs {
@@ -399,6 +640,38 @@ struct MatmulArgs {
     n_rest = f.size(words[6], words[7]);
     n_k = f.size(words[8], words[9]);
     n_n = f.size(words[10], words[11]);
+  }
+};
+
+/// For each slot of each row x · wₑᵀ + biasₑ with the matrix and bias of the slot's own expert e = indices[t, a]; all slots of a row share x where s is 1. Only matrices that some slot names are read.
+/// x[T, s, k], w[E, n, k], indices:int[T, A], bias?[E, n] -> [T, A, n]
+struct MatmulIndexedArgs {
+  const float* x;
+  const Weight* w;
+  const int32_t* indices;
+  const float* bias;  ///< null where absent
+  float* out;
+  int64_t n_T;
+  int64_t n_s;
+  int64_t n_k;
+  int64_t n_E;
+  int64_t n_n;
+  int64_t n_A;
+
+  static constexpr int32_t n_words = 19;
+
+  MatmulIndexedArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    w = f.weight(words[3]);
+    indices = f.ints(words[4]);
+    bias = f.floats(words[5]);
+    out = f.floats_out(words[6]);
+    n_T = f.size(words[7], words[8]);
+    n_s = f.size(words[9], words[10]);
+    n_k = f.size(words[11], words[12]);
+    n_E = f.size(words[13], words[14]);
+    n_n = f.size(words[15], words[16]);
+    n_A = f.size(words[17], words[18]);
   }
 };
 
@@ -466,6 +739,28 @@ struct MeanRowsArgs {
   }
 };
 
+/// Σ over the chosen experts of weight · output, in the order of their slots.
+/// x[T, A, n], weights[T, A] -> [T, n]
+struct MixExpertsArgs {
+  const float* x;
+  const float* weights;
+  float* out;
+  int64_t n_T;
+  int64_t n_A;
+  int64_t n_n;
+
+  static constexpr int32_t n_words = 11;
+
+  MixExpertsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    weights = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_A = f.size(words[7], words[8]);
+    n_n = f.size(words[9], words[10]);
+  }
+};
+
 /// a · b, element by element; b is repeated over the leading sizes of a.
 /// a[*, ...], b[...] -> [*, ...]
 struct MulArgs {
@@ -486,6 +781,26 @@ struct MulArgs {
   }
 };
 
+/// x · factor, with one factor for each row.
+/// x[..., d], factor[..., 1] -> [..., d]
+struct MulRowsArgs {
+  const float* x;
+  const float* factor;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  static constexpr int32_t n_words = 9;
+
+  MulRowsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    factor = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_rest = f.size(words[5], words[6]);
+    n_d = f.size(words[7], words[8]);
+  }
+};
+
 /// Euclidean length √Σx² of each row.
 /// x[..., d] -> [...]
 struct NormArgs {
@@ -501,6 +816,26 @@ struct NormArgs {
     out = f.floats_out(words[3]);
     n_rest = f.size(words[4], words[5]);
     n_d = f.size(words[6], words[7]);
+  }
+};
+
+/// x / (Σ x + eps) over the last axis: weights of chosen experts that are to add up to 1.
+/// x[..., n] -> [..., n]
+struct NormalizeSumArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_n;
+  double eps;
+
+  static constexpr int32_t n_words = 10;
+
+  NormalizeSumArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_n = f.size(words[6], words[7]);
+    eps = static_cast<double>(f.number(words + 8));
   }
 };
 
@@ -704,6 +1039,24 @@ struct RowNormsArgs {
   }
 };
 
+/// factor · x: embeddings that a family scales, weights of experts.
+/// x[...] -> [...]
+struct ScaleByArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  double factor;
+
+  static constexpr int32_t n_words = 8;
+
+  ScaleByArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    factor = static_cast<double>(f.number(words + 6));
+  }
+};
+
 /// Columns of w by index, as rows: column i of a down projection is what neuron i writes to the residual stream.
 /// w[n, k], indices:int[R] -> [R, n]
 struct SelectColumnsArgs {
@@ -800,6 +1153,24 @@ struct SelectRowsArgs {
   }
 };
 
+/// cap · tanh(x / cap), which keeps x within ±cap (Gemma 2, arXiv:2408.00118, §2).
+/// x[...] -> [...]
+struct SoftCapArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  double cap;
+
+  static constexpr int32_t n_words = 8;
+
+  SoftCapArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    cap = static_cast<double>(f.number(words + 6));
+  }
+};
+
 /// exp(x) / Σ exp(x) over the last axis.
 /// x[..., n] -> [..., n]
 struct SoftmaxArgs {
@@ -833,6 +1204,56 @@ struct SumArgs {
     out = f.floats_out(words[3]);
     n_rest = f.size(words[4], words[5]);
     n_d = f.size(words[6], words[7]);
+  }
+};
+
+/// In active rows that chose expert `from` and not `to`, `to` in its place; the slots of such rows are in descending order of selection scores again. Other rows pass, those whose `to` is no expert among them.
+/// indices:int[T, k], selection[T, n], active:int[T], from:int[T], to:int[T] -> out:int[T, k]
+struct SwapExpertsArgs {
+  const int32_t* indices;
+  const float* selection;
+  const int32_t* active;
+  const int32_t* from;
+  const int32_t* to;
+  int32_t* out;
+  int64_t n_T;
+  int64_t n_k;
+  int64_t n_n;
+
+  static constexpr int32_t n_words = 14;
+
+  SwapExpertsArgs(const int32_t* words, const Frame& f) {
+    indices = f.ints(words[2]);
+    selection = f.floats(words[3]);
+    active = f.ints(words[4]);
+    from = f.ints(words[5]);
+    to = f.ints(words[6]);
+    out = f.ints_out(words[7]);
+    n_T = f.size(words[8], words[9]);
+    n_k = f.size(words[10], words[11]);
+    n_n = f.size(words[12], words[13]);
+  }
+};
+
+/// Of each row the entries at the row's own indices: the scores of the experts that it chose.
+/// x[T, n], indices:int[T, k] -> [T, k]
+struct TakeAlongArgs {
+  const float* x;
+  const int32_t* indices;
+  float* out;
+  int64_t n_T;
+  int64_t n_n;
+  int64_t n_k;
+
+  static constexpr int32_t n_words = 11;
+
+  TakeAlongArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    indices = f.ints(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_n = f.size(words[7], words[8]);
+    n_k = f.size(words[9], words[10]);
   }
 };
 
@@ -905,6 +1326,26 @@ struct TopKeysArgs {
   }
 };
 
+/// 1 at the k largest entries of each row, ties to the lowest index, and 0 elsewhere.
+/// x[..., n] -> [..., n]
+struct TopMaskArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_n;
+  int64_t k;
+
+  static constexpr int32_t n_words = 10;
+
+  TopMaskArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_n = f.size(words[6], words[7]);
+    k = static_cast<int64_t>(f.number(words + 8));
+  }
+};
+
 /// The k rows in which each column is largest, in descending order, ties to the first row, such as the tokens on which each neuron fires most. Where there are fewer rows, value −∞ and row −1.
 /// x[n, m] -> values[k, m], rows:int[k, m]
 struct TopRowsArgs {
@@ -927,6 +1368,28 @@ struct TopRowsArgs {
   }
 };
 
+/// What each chosen expert adds to the sum: its weight times its output.
+/// x[T, A, n], weights[T, A] -> [T, A, n]
+struct WeighExpertsArgs {
+  const float* x;
+  const float* weights;
+  float* out;
+  int64_t n_T;
+  int64_t n_A;
+  int64_t n_n;
+
+  static constexpr int32_t n_words = 11;
+
+  WeighExpertsArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    weights = f.floats(words[3]);
+    out = f.floats_out(words[4]);
+    n_T = f.size(words[5], words[6]);
+    n_A = f.size(words[7], words[8]);
+    n_n = f.size(words[9], words[10]);
+  }
+};
+
 }  // namespace golgi
 
 #define GOLGI_KERNELS(X) \
@@ -937,19 +1400,31 @@ struct TopRowsArgs {
   X(4, attention_scores, AttentionScoresArgs) \
   X(5, attention_softmax, AttentionSoftmaxArgs) \
   X(6, center, CenterArgs) \
+  X(7, choose_experts, ChooseExpertsArgs) \
+  X(8, clamped_glu, ClampedGluArgs) \
   X(9, column_norms, ColumnNormsArgs) \
   X(10, divide, DivideArgs) \
   X(11, edit, EditArgs) \
+  X(12, edit_experts, EditExpertsArgs) \
   X(13, edit_pairs, EditPairsArgs) \
   X(14, glu, GluArgs) \
+  X(15, group_scores, GroupScoresArgs) \
   X(16, kv_append, KvAppendArgs) \
+  X(17, latent_attention, LatentAttentionArgs) \
+  X(18, latent_mix, LatentMixArgs) \
+  X(19, latent_scores, LatentScoresArgs) \
   X(20, layer_norm, LayerNormArgs) \
+  X(21, limit_groups, LimitGroupsArgs) \
   X(22, matmul, MatmulArgs) \
+  X(23, matmul_indexed, MatmulIndexedArgs) \
   X(24, matmul_per_head, MatmulPerHeadArgs) \
   X(25, matmul_transposed, MatmulTransposedArgs) \
   X(26, mean_rows, MeanRowsArgs) \
+  X(28, mix_experts, MixExpertsArgs) \
   X(29, mul, MulArgs) \
+  X(30, mul_rows, MulRowsArgs) \
   X(31, norm, NormArgs) \
+  X(32, normalize_sum, NormalizeSumArgs) \
   X(33, patch_pairs, PatchPairsArgs) \
   X(34, positions, PositionsArgs) \
   X(35, rms, RmsArgs) \
@@ -958,13 +1433,19 @@ struct TopRowsArgs {
   X(38, rotary_angles, RotaryAnglesArgs) \
   X(39, rotate, RotateArgs) \
   X(40, row_norms, RowNormsArgs) \
+  X(41, scale_by, ScaleByArgs) \
   X(42, select_columns, SelectColumnsArgs) \
   X(43, select_heads, SelectHeadsArgs) \
   X(44, select_pairs, SelectPairsArgs) \
   X(45, select_rows, SelectRowsArgs) \
+  X(46, soft_cap, SoftCapArgs) \
   X(47, softmax, SoftmaxArgs) \
   X(49, sum, SumArgs) \
+  X(50, swap_experts, SwapExpertsArgs) \
+  X(51, take_along, TakeAlongArgs) \
   X(52, to_cache, ToCacheArgs) \
   X(53, top_k, TopKArgs) \
   X(54, top_keys, TopKeysArgs) \
-  X(56, top_rows, TopRowsArgs)
+  X(55, top_mask, TopMaskArgs) \
+  X(56, top_rows, TopRowsArgs) \
+  X(57, weigh_experts, WeighExpertsArgs)

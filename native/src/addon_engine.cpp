@@ -31,18 +31,34 @@ Format to_format(const Napi::Value& value) {
   return Format{to_choice(value, "format", names)};
 }
 
+Bytes bytes_of_file(const Napi::Object& object) {
+  const std::shared_ptr<const MappedFile> file = MappedFileObject::unwrap(object.Get("file"));
+  return {file, file->data(), file->size_bytes()};
+}
+
+int64_t file_integer(const Napi::Object& object, const char* name) {
+  return to_integer(object.Get(name), name, 0, int64_t{1} << 53);
+}
+
+ScalesSource to_scales(const Napi::Value& value) {
+  const Napi::Object scales = to_object(value, "scales");
+  return {bytes_of_file(scales), file_integer(scales, "offset"), file_integer(scales, "rowBytes"),
+          file_integer(scales, "rowsPerScale"), file_integer(scales, "firstRow")};
+}
+
 SegmentSource to_segment(const Napi::Value& value) {
   const Napi::Object segment = to_object(value, "a segment");
-  const auto integer = [&](const char* name) { return to_integer(segment.Get(name), name, 0, int64_t{1} << 53); };
-  const std::shared_ptr<const MappedFile> file = MappedFileObject::unwrap(segment.Get("file"));
-  SegmentSource source{{file, file->data(), file->size_bytes()},
-                       integer("offset"),
-                       integer("rowBytes"),
-                       integer("firstRow"),
-                       integer("nRows"),
+  SegmentSource source{bytes_of_file(segment),
+                       file_integer(segment, "offset"),
+                       file_integer(segment, "rowBytes"),
+                       file_integer(segment, "firstRow"),
+                       file_integer(segment, "nRows"),
+                       std::nullopt,
                        std::nullopt};
   const Napi::Value stored_rows = segment.Get("storedRows");
   if (!stored_rows.IsUndefined()) source.stored_rows = copy_ints(stored_rows, "storedRows");
+  const Napi::Value scales = segment.Get("scales");
+  if (!scales.IsUndefined()) source.scales = to_scales(scales);
   return source;
 }
 
@@ -152,7 +168,7 @@ Napi::Value EngineObject::bind_weight_data(const Napi::CallbackInfo& info) {
     const int64_t n_cols = to_integer(info[1], "nCols", 1, max_count);
     const std::span<const float> data = to_floats(info[2], "data");
     const auto* bytes = reinterpret_cast<const uint8_t*>(data.data());
-    SegmentSource source{{nullptr, bytes, static_cast<int64_t>(data.size_bytes())}, 0, 4 * n_cols, 0, n_rows, {}};
+    SegmentSource source{{nullptr, bytes, static_cast<int64_t>(data.size_bytes())}, 0, 4 * n_cols, 0, n_rows, {}, {}};
     std::vector<SegmentSource> segments;
     segments.push_back(std::move(source));
     auto weight = std::make_shared<const BoundWeight>(Format::f32, n_rows, n_cols, std::move(segments));

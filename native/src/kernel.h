@@ -9,6 +9,26 @@
 
 namespace golgi {
 
+/// Where one row of a weight lies.
+struct StoredRow {
+  const uint8_t* data;
+  const uint8_t* scales;  ///< null: the format has none apart
+};
+
+/// The scales of a segment's stored rows, of formats that keep them apart. Stored row s is row first_row + step · s of a
+/// matrix, whose rows share a row of scales in groups.
+struct SegmentScales {
+  const uint8_t* data;     ///< first byte of the matrix's scales; null: the format has none apart
+  int64_t row_bytes;       ///< distance between rows of scales
+  int64_t rows_per_scale;  ///< rows of one group
+  int64_t first_row;
+  int64_t step;
+
+  const uint8_t* row(int64_t stored) const {
+    return data ? data + (first_row + step * stored) / rows_per_scale * row_bytes : nullptr;
+  }
+};
+
 /// Consecutive rows of a weight that lie together in a mapped file.
 struct Segment {
   const uint8_t* data;      ///< first byte of the segment's first stored row
@@ -16,6 +36,13 @@ struct Segment {
   int64_t first_row;        ///< row of the weight that the segment begins with
   int64_t n_rows;
   const int32_t* stored_row;  ///< [n_rows] which stored row holds row i of the segment; null: i
+  SegmentScales scales;
+
+  /// Of row i of the segment.
+  StoredRow row(int64_t i) const {
+    const int64_t stored = stored_row ? stored_row[i] : i;
+    return {data + stored * row_bytes, scales.row(stored)};
+  }
 };
 
 /// A matrix [n_rows, n_cols] in rows of one format, spread over one or more segments.
@@ -26,15 +53,17 @@ struct Weight {
   int32_t n_segments;
 
   const Segment& segment_of(int64_t row) const {
-    int32_t s = 0;
-    while (s + 1 < n_segments && row >= segments[s + 1].first_row) s++;
-    return segments[s];
+    // By halves: experts make hundreds of segments.
+    int32_t begin = 0, end = n_segments;
+    while (begin + 1 < end) {
+      const int32_t middle = begin + (end - begin) / 2;
+      (row < segments[middle].first_row ? end : begin) = middle;
+    }
+    return segments[begin];
   }
-  /// The stored bytes of one row.
-  const uint8_t* row(int64_t r) const {
+  StoredRow row(int64_t r) const {
     const Segment& s = segment_of(r);
-    const int64_t i = r - s.first_row;
-    return s.data + (s.stored_row ? s.stored_row[i] : i) * s.row_bytes;
+    return s.row(r - s.first_row);
   }
 };
 

@@ -18,6 +18,18 @@ int64_t last_stored_row(const SegmentSource& source) {
   return *most;
 }
 
+/// Whether rows 0 to `last`, of `row_size` bytes each, lie inside.
+bool lies_inside(const Bytes& bytes, int64_t offset, int64_t row_bytes, int64_t last, int64_t row_size) {
+  const int64_t size = bytes.size_bytes;
+  return offset >= 0 && offset <= size && last < max_size && last * row_bytes + row_size <= size - offset;
+}
+
+/// What `lies_inside` was told, for messages.
+std::string place(const Bytes& bytes, int64_t offset, int64_t row_bytes, int64_t last, int64_t row_size) {
+  return std::to_string(last) + ", " + std::to_string(row_size) + " of " + std::to_string(row_bytes) +
+         " bytes a row from byte " + std::to_string(offset) + " of " + std::to_string(bytes.size_bytes);
+}
+
 void check(const SegmentSource& source, int64_t row_size, int64_t expected_first_row) {
   if (source.first_row != expected_first_row || source.n_rows < 1) {
     throw std::invalid_argument("segments must follow one another without gaps; got " + std::to_string(source.n_rows) +
@@ -33,14 +45,41 @@ void check(const SegmentSource& source, int64_t row_size, int64_t expected_first
     throw std::invalid_argument("rows must not overlap; got rows of " + std::to_string(row_size) + " bytes, " +
                                 std::to_string(source.row_bytes) + " bytes apart");
   }
-  const int64_t last = last_stored_row(source);
-  const int64_t size = source.bytes.size_bytes;
-  if (source.offset < 0 || source.offset > size || last >= max_size ||
-      last * source.row_bytes + row_size > size - source.offset) {
-    throw std::out_of_range("every row must lie inside the file; got stored row " + std::to_string(last) + ", " +
-                            std::to_string(row_size) + " of " + std::to_string(source.row_bytes) +
-                            " bytes a row from byte " + std::to_string(source.offset) + " of " + std::to_string(size));
+  if (!lies_inside(source.bytes, source.offset, source.row_bytes, last_stored_row(source), row_size)) {
+    throw std::out_of_range("every row must lie inside the file; got stored row " +
+                            place(source.bytes, source.offset, source.row_bytes, last_stored_row(source), row_size));
   }
+}
+
+/// Of a segment whose rows were checked.
+SegmentScales checked_scales(const SegmentSource& source, Format format, int64_t n_cols, int64_t row_size) {
+  const FormatInfo& info = info_of(format);
+  if (source.scales.has_value() != (info.scale_block > 0)) {
+    throw std::invalid_argument(std::string(info.name) + (source.scales ? " has no scales apart; got some"
+                                                                        : " needs the scales of its rows; got none"));
+  }
+  if (!source.scales) return {};
+  const auto& [bytes, offset, row_bytes, rows_per_scale, first_row] = *source.scales;
+  const int64_t scales_size = (n_cols + info.scale_block - 1) / info.scale_block * info.scale_bytes;
+  if (row_bytes < scales_size || row_bytes >= max_size) {
+    throw std::invalid_argument("rows of scales must not overlap; got rows of " + std::to_string(scales_size) +
+                                " bytes, " + std::to_string(row_bytes) + " bytes apart");
+  }
+  if (rows_per_scale < 1 || rows_per_scale >= max_size || first_row < 0 || first_row >= max_size) {
+    throw std::invalid_argument("rows share scales from row 0 of their matrix on; got row " +
+                                std::to_string(first_row) + ", " + std::to_string(rows_per_scale) + " rows a scale");
+  }
+  if (source.row_bytes % row_size != 0) {
+    throw std::invalid_argument("rows with scales must lie whole rows apart; got rows of " + std::to_string(row_size) +
+                                " bytes, " + std::to_string(source.row_bytes) + " bytes apart");
+  }
+  const int64_t step = source.row_bytes / row_size;
+  const int64_t last = (first_row + step * last_stored_row(source)) / rows_per_scale;
+  if (!lies_inside(bytes, offset, row_bytes, last, scales_size)) {
+    throw std::out_of_range("all scales must lie inside the file; got row of scales " +
+                            place(bytes, offset, row_bytes, last, scales_size));
+  }
+  return {bytes.data + offset, row_bytes, rows_per_scale, first_row, step};
 }
 
 }  // namespace
@@ -66,7 +105,8 @@ BoundWeight::BoundWeight(Format format, int64_t n_rows, int64_t n_cols, std::vec
     check(source, row_size, next_row);
     next_row += source.n_rows;
     const int32_t* stored_row = source.stored_rows ? source.stored_rows->data() : nullptr;
-    segments_.push_back({source.bytes.data + source.offset, source.row_bytes, source.first_row, source.n_rows, stored_row});
+    segments_.push_back({source.bytes.data + source.offset, source.row_bytes, source.first_row, source.n_rows,
+                         stored_row, checked_scales(source, format, n_cols, row_size)});
   }
   if (next_row != n_rows) {
     throw std::invalid_argument("segments must cover all " + std::to_string(n_rows) + " rows; got " +

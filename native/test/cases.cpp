@@ -59,6 +59,10 @@ StoredSegment read_segment(Reader& in) {
   segment.row_bytes = in.word();
   segment.stored_rows = in.list<int32_t>();
   segment.bytes = in.list<uint8_t>();
+  segment.scales.row_bytes = in.word();
+  segment.scales.rows_per_scale = in.word();
+  segment.scales.first_row = in.word();
+  segment.scales.bytes = in.list<uint8_t>();
   return segment;
 }
 

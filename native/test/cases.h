@@ -12,10 +12,16 @@
 
 namespace golgi::conformance {
 
+struct StoredScales {
+  int64_t row_bytes, rows_per_scale, first_row;
+  std::vector<uint8_t> bytes;  ///< empty: the format has none apart
+};
+
 struct StoredSegment {
   int64_t first_row, n_rows, row_bytes;
   std::vector<int32_t> stored_rows;  ///< empty: in order
   std::vector<uint8_t> bytes;
+  StoredScales scales;
 };
 
 struct StoredWeight {

@@ -30,11 +30,11 @@ constexpr int one_thread_count[] = {2};
 
 /// Rows begin 2 bytes beyond an address that suits any type, as they may in a mapped file, and end with their block of
 /// memory, so that a sanitizer sees a read beyond it.
-Bytes place(const StoredSegment& segment, bool is_plain) {
+Bytes place(const std::vector<uint8_t>& bytes, bool is_plain) {
   const size_t shift = is_plain ? 0 : 2;
-  const std::shared_ptr<uint8_t> block(new uint8_t[shift + segment.bytes.size()], std::default_delete<uint8_t[]>());
-  std::copy(segment.bytes.begin(), segment.bytes.end(), block.get() + shift);
-  return {block, block.get() + shift, static_cast<int64_t>(segment.bytes.size())};
+  const std::shared_ptr<uint8_t> block(new uint8_t[shift + bytes.size()], std::default_delete<uint8_t[]>());
+  std::copy(bytes.begin(), bytes.end(), block.get() + shift);
+  return {block, block.get() + shift, static_cast<int64_t>(bytes.size())};
 }
 
 std::shared_ptr<const BoundWeight> bind(const StoredWeight& stored) {
@@ -42,8 +42,10 @@ std::shared_ptr<const BoundWeight> bind(const StoredWeight& stored) {
   const bool is_plain = stored.format == Format::f32 && stored.segments.size() == 1;
   std::vector<SegmentSource> sources;
   for (const StoredSegment& segment : stored.segments) {
-    SegmentSource source{place(segment, is_plain), 0, segment.row_bytes, segment.first_row, segment.n_rows, {}};
+    SegmentSource source{place(segment.bytes, is_plain), 0, segment.row_bytes, segment.first_row, segment.n_rows, {}, {}};
     if (!segment.stored_rows.empty()) source.stored_rows = segment.stored_rows;
+    const auto& [row_bytes, rows_per_scale, first_row, bytes] = segment.scales;
+    if (!bytes.empty()) source.scales = ScalesSource{place(bytes, is_plain), 0, row_bytes, rows_per_scale, first_row};
     sources.push_back(std::move(source));
   }
   return std::make_shared<const BoundWeight>(stored.format, stored.n_rows, stored.n_cols, std::move(sources));

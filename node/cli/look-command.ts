@@ -12,8 +12,11 @@ interface LookFlags extends BackendFlags, EditFlags {
 export function addLookCommand(program: Command, signal: AbortSignal): void {
   const command = program
     .command("look")
-    .description("Look at a neuron, a head or a layer: its weights, and on a text what it does there.")
-    .argument("<address>", "such as L2.N107, L2.H3, L2, L2.mlp@7; others list what there is to read")
+    .description("Look at a neuron, a head, an expert or a layer: its weights, and on a text what it does there.")
+    .argument(
+      "<address>",
+      "such as L2.N107, L2.H3, L2.E17, L2.E17.N5, L2.shared, L2.router, L2, L2.mlp@7; others list what there is to read",
+    )
     .option("--on <text>", "a text to watch it on");
   withJson(withEdits(withBackend(withModel(command)))).action((address: string, flags: LookFlags) =>
     run(address, flags, signal),

@@ -13,6 +13,7 @@ import { addModelsCommand } from "./models-command.ts";
 import { packageRoot } from "./options.ts";
 import { addPatchCommand } from "./patch-command.ts";
 import { addPullCommand } from "./pull-command.ts";
+import { addRouterCommand } from "./router-command.ts";
 import { addRunCommand } from "./run-command.ts";
 import { addTraceCommand } from "./trace-command.ts";
 
@@ -76,6 +77,7 @@ function commandLine(signal: AbortSignal): Command {
   addTraceCommand(program, signal);
   addLookCommand(program, signal);
   addExplainCommand(program, signal);
+  addRouterCommand(program, signal);
   addPatchCommand(program, signal);
   addDiffCommand(program, signal);
   addInfoCommand(program, signal);

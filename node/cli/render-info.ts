@@ -3,23 +3,20 @@ import { labelled, paint } from "./terminal.ts";
 
 /** A model's numbers as a list of labelled lines of at most `width` columns; the path stays whole. */
 export function renderInfo(path: string, info: ModelInfo, width: number): string {
-  const { architecture, config, counts, weightBytes, cacheBytesPerToken, perToken, ignored } = info;
-  const { nHeads, nKvHeads, headDim, dModel, dFf, vocabSize, contextLength } = config;
-  const shared = nKvHeads === nHeads ? "" : `, ${nKvHeads} key-value heads`;
+  const { architecture, config, counts, weightBytes, perToken, ignored } = info;
+  const { dModel, vocabSize, contextLength } = config;
   const lines: [string, string][] = [
     ["architecture", architecture],
-    ["parameters", counts.parameters < 1000 ? count(counts.parameters) : inWords(counts.parameters)],
+    ["parameters", parameters(info)],
+    ...sparseLines(info),
     ["layers", `${counts.layers}, width ${count(dModel)}`],
-    ["heads", `${count(counts.heads)} (${nHeads} a layer of size ${headDim}${shared})`],
-    ["neurons", `${count(counts.neurons)} (${count(dFf)} a layer)`],
+    ["heads", heads(info)],
+    ["neurons", neurons(info)],
     ["vocabulary", `${count(vocabSize)} tokens`],
     ["context", `${count(contextLength)} tokens`],
     ["weights", weights(weightBytes)],
     ...formats(info).map((text): [string, string] => ["formats", text]),
-    [
-      "cache",
-      `${formatBytes(cacheBytesPerToken)} a token, ${formatBytes(cacheBytesPerToken * contextLength)} when full`,
-    ],
+    ["cache", cache(info)],
     ...perToken.map(({ nCached, flops, weightElements }): [string, string] => [
       nCached === 0 ? "first token" : `token ${count(nCached + 1)}`,
       `${short(flops)}FLOP, reads ${formatBytes(perTokenBytes(info, nCached, weightElements))}`,
@@ -29,6 +26,43 @@ export function renderInfo(path: string, info: ModelInfo, width: number): string
   const labelWidth = 2 + Math.max(...lines.map(([label]) => label.length));
   const list = lines.map(([label, text]) => labelled(paint("dim", label), text, labelWidth, width));
   return [paint("bold", path), ...list].join("\n");
+}
+
+function parameters({ counts, config: { nMtpLayers = 0 } }: ModelInfo): string {
+  const number = counts.parameters < 1000 ? count(counts.parameters) : inWords(counts.parameters);
+  if (nMtpLayers === 0) return number;
+  return `${number}, without the ${nMtpLayers === 1 ? "layer" : "layers"} for multi-token prediction`;
+}
+
+/** What only models with experts have. */
+function sparseLines({ config: { sparse }, counts }: ModelInfo): [string, string][] {
+  if (sparse === undefined) return [];
+  const { nExperts, nExpertsPerToken, dExpert, dShared } = sparse;
+  const shared = dShared === 0 ? "" : `, and ${count(dShared)} that all tokens share`;
+  const where = counts.sparseLayers === 1 ? "one layer" : `each of ${counts.sparseLayers} layers`;
+  return [
+    ["active", `${inWords(counts.activeParameters)} for each token`],
+    [
+      "experts",
+      `${count(nExperts)} in ${where}, ${nExpertsPerToken} of them for each token; ${count(dExpert)} neurons each${shared}`,
+    ],
+  ];
+}
+
+function heads({ counts, config: { nHeads, nKvHeads, headDim, vHeadDim = headDim } }: ModelInfo): string {
+  const values = vHeadDim === headDim ? "" : `, values of size ${vHeadDim}`;
+  const shared = nKvHeads === nHeads ? "" : `, ${nKvHeads} key-value heads`;
+  return `${count(counts.heads)} (${nHeads} a layer of size ${headDim}${values}${shared})`;
+}
+
+function neurons({ counts, config: { dFf } }: ModelInfo): string {
+  const own = counts.sparseLayers === 0 ? `${count(dFf)} a layer` : `${count(counts.activeNeurons)} for each token`;
+  return `${count(counts.neurons)} (${own})`;
+}
+
+function cache({ cacheBytesPerToken: { bits16, bits32 }, config: { contextLength } }: ModelInfo): string {
+  const when = `${formatBytes(bits32)} a token, ${formatBytes(bits32 * contextLength)} when full`;
+  return `${when}; at 16 bits ${formatBytes(bits16)} a token`;
 }
 
 function weights({ stored, bits16, bits32 }: ModelInfo["weightBytes"]): string {
@@ -51,7 +85,7 @@ function percent(share: number): string {
 function perTokenBytes(info: ModelInfo, nCached: number, weightElements: number): number {
   const { counts, weightBytes, cacheBytesPerToken } = info;
   const elementBytes = (weightBytes.stored ?? weightBytes.bits16) / counts.parameters;
-  return weightElements * elementBytes + nCached * cacheBytesPerToken;
+  return weightElements * elementBytes + nCached * cacheBytesPerToken.bits32;
 }
 
 /** Most names that are listed for one reason; every layer may have its own. */

@@ -1,9 +1,12 @@
 import { basename, resolve } from "node:path";
-import type { TracedModel } from "../html/trace-data.ts";
+import { sizesText, type TracedModel } from "../html/trace-data.ts";
 import {
   asManyAsFit,
   bar,
   clip,
+  expertItem,
+  itemLines,
+  neuronName,
   padEnd,
   padStart,
   quoteToken,
@@ -19,11 +22,12 @@ const LABEL = 7;
 const TOPIC = 9;
 const RESIDUAL = 9;
 
-/** What stands in each column, for those who see it for the first time. */
+/** What stands in each column or line, for those who see it for the first time. */
 const LEGEND: readonly (readonly [string, string])[] = [
   ["next", "what the residual stream would predict here (logit lens)"],
   ["attention, MLP", "length of what each added to the residual stream"],
   ["residual", "length of the residual stream itself"],
+  ["experts", "where the router sent this token, and what their outputs are multiplied with"],
   ["neurons", "largest values here, and the tokens that each pushes towards"],
   [
     "heads",
@@ -35,6 +39,7 @@ const LEGEND: readonly (readonly [string, string])[] = [
 export function renderTrace(header: TracedModel, trace: Trace, width: number): string {
   const layout = layOut(trace, width);
   const { position, tokens, embed } = trace;
+  const hasExperts = trace.layers.some(({ experts }) => experts !== undefined);
   const where = `The stack at token ${position}, ${quoteToken(tokens[position].text)}, from bottom to top`;
   return [
     clip(title(header), width),
@@ -49,14 +54,15 @@ export function renderTrace(header: TracedModel, trace: Trace, width: number): s
     "",
     wrap(outcome(trace), width),
     "",
-    ...LEGEND.map(([term, meaning]) => paint("dim", labelled(term, meaning, LABEL + TOPIC, width))),
+    ...LEGEND.filter(([term]) => term !== "experts" || hasExperts).map(([term, meaning]) =>
+      paint("dim", labelled(term, meaning, LABEL + TOPIC, width)),
+    ),
   ].join("\n");
 }
 
 function title({ name, architecture, backend, config }: TracedModel): string {
-  const { nLayers, nHeads, dFf } = config;
-  const sizes = `${nLayers} layers of ${nHeads} heads and ${dFf} neurons`;
-  return `${paint("bold", basename(resolve(name)))}  ${paint("dim", `${architecture}, ${sizes}, ${backend} backend`)}`;
+  const facts = `${architecture}, ${sizesText(config)}, ${backend} backend`;
+  return `${paint("bold", basename(resolve(name)))}  ${paint("dim", facts)}`;
 }
 
 /** The prompt in bold, and what the model wrote. */
@@ -134,11 +140,13 @@ function row(
   return `${paint("bold", padEnd(label, LABEL))}${cells}${padStart(layout.residualFigures(residual), RESIDUAL)}`;
 }
 
-function renderLayer({ layer, predictions, lengths, neurons, edges }: TraceLayer, layout: Layout): string[] {
+function renderLayer(traced: TraceLayer, layout: Layout): string[] {
+  const { layer, predictions, lengths, experts, neurons, edges } = traced;
   const { attention, mlp, residual } = lengths;
   const parts = [measure(attention, "magenta", layout), measure(mlp, "yellow", layout)] as const;
   return [
     row(`L${layer}`, predictions, parts, residual, layout),
+    ...(experts === undefined ? [] : expertDetail(experts.map(expertItem), layout)),
     detail("neurons", neurons.map(neuronItem), layout),
     // The same words in several places are one line's worth.
     detail("heads", [...new Set(edges.map(edgeItem))], layout),
@@ -157,10 +165,17 @@ function detail(topic: string, items: readonly string[], { width }: Layout): str
   return `${padEnd("", LABEL)}${paint("dim", padEnd(topic, TOPIC))}${shown}`;
 }
 
-function neuronItem({ neuron, value, promotes }: TraceLayer["neurons"][number]): string {
+/** All of them, on as many lines as that takes. */
+function expertDetail(items: readonly string[], layout: Layout): string[] {
+  const lines = itemLines(items, layout.width - LABEL - TOPIC);
+  return lines.map((line, i) => detail(i === 0 ? "experts" : "", [line], layout));
+}
+
+function neuronItem(found: TraceLayer["neurons"][number]): string {
+  const { value, promotes } = found;
   const sign = value < 0 ? "−" : "+";
   const amount = paint(value < 0 ? "red" : "green", `${sign}${Math.abs(value).toFixed(2)}`);
-  return `N${neuron} ${amount} → ${promotes.map(({ text }) => quoteToken(text)).join(" ")}`;
+  return `${neuronName(found)} ${amount} → ${promotes.map(({ text }) => quoteToken(text)).join(" ")}`;
 }
 
 function edgeItem({ head, fromText, toText, weight }: TraceLayer["edges"][number]): string {

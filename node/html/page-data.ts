@@ -3,8 +3,11 @@
 /** A token's text and its probability. */
 export type PagePrediction = readonly [text: string, probability: number];
 
-/** A neuron, its value, and the tokens that it pushes towards where that was asked. */
-export type PageNeuron = readonly [neuron: number, value: number, promotes: readonly string[] | null];
+/** An expert that a token went to, and what its output was multiplied with. */
+export type PageExpert = readonly [expert: number, weight: number];
+
+/** A neuron (`N3`, `E17.N3`), its value, and the tokens that it pushes towards where that was asked. */
+export type PageNeuron = readonly [name: string, value: number, promotes: readonly string[] | null];
 
 /** A head of a layer looks from one position at another. */
 export type PageEdge = readonly [head: number, from: number, to: number, weight: number];
@@ -17,7 +20,8 @@ export interface PageData {
     readonly backend: string;
     readonly nLayers: number;
     readonly nHeads: number;
-    readonly nNeurons: number;
+    /** Layers, heads and neurons, in words. */
+    readonly sizes: string;
   };
   /** Edits that were on, as text. */
   readonly edits: readonly string[];
@@ -33,6 +37,8 @@ export interface PageData {
     readonly attention: readonly (readonly number[])[];
     readonly mlp: readonly (readonly number[])[];
   };
+  /** [nLayers][position][slot]; null for layers without experts. */
+  readonly experts: readonly (readonly (readonly PageExpert[])[] | null)[];
   /** [nLayers][position][rank] */
   readonly neurons: readonly (readonly (readonly PageNeuron[])[])[];
   /** [nLayers][rank] */

@@ -1,4 +1,4 @@
-import type { ModelConfig, Tensor, TextTrace } from "../index.ts";
+import { type ModelConfig, neuronName, type Tensor, type TextTrace } from "../index.ts";
 import type { PageData } from "./page-data.ts";
 
 /** What the page says about the model, and about the run. */
@@ -23,10 +23,10 @@ export function maxPageTokens({ nLayers, nHeads }: Pick<ModelConfig, "nLayers" |
 }
 
 export function pageData({ config, edits, ...model }: TracedModel, trace: TextTrace): PageData {
-  const { nLayers, nHeads, dFf } = config;
+  const { nLayers, nHeads } = config;
   const { residual, attention, mlp } = trace.lengths;
   return {
-    model: { ...model, nLayers, nHeads, nNeurons: dFf },
+    model: { ...model, nLayers, nHeads, sizes: sizesText(config) },
     edits,
     tokens: trace.tokens.map(({ text }) => text),
     nPromptTokens: trace.nPromptTokens,
@@ -35,10 +35,13 @@ export function pageData({ config, edits, ...model }: TracedModel, trace: TextTr
       rows.map((row) => row.map(({ text, probability }) => [text, rounded(probability)] as const)),
     ),
     lengths: { residual: roundedAll(residual), attention: roundedAll(attention), mlp: roundedAll(mlp) },
+    experts: trace.experts.map(
+      (rows) => rows?.map((row) => row.map(({ expert, weight }) => [expert, rounded(weight)] as const)) ?? null,
+    ),
     neurons: trace.neurons.map((rows) =>
       rows.map((row) =>
-        row.map(({ neuron, value, promotes }) => {
-          return [neuron, rounded(value), promotes?.map(({ text }) => text) ?? null] as const;
+        row.map(({ value, promotes, ...neuron }) => {
+          return [neuronName(neuron), rounded(value), promotes?.map(({ text }) => text) ?? null] as const;
         }),
       ),
     ),
@@ -47,6 +50,15 @@ export function pageData({ config, edits, ...model }: TracedModel, trace: TextTr
     ),
     patterns: trace.patterns.map(patternBytes),
   };
+}
+
+/** What a model is made of, in a few words. */
+export function sizesText({ nLayers, nHeads, dFf, sparse }: ModelConfig): string {
+  const heads = `${nLayers} layers of ${nHeads} heads`;
+  if (sparse === undefined) return `${heads} and ${dFf} neurons`;
+  const nSparse = sparse.layers.filter((isSparse) => isSparse).length;
+  const experts = `${sparse.nExperts} experts of ${sparse.dExpert} neurons`;
+  return `${heads}, ${nSparse === nLayers ? "all" : nSparse} of them with ${experts}`;
 }
 
 /** As many digits as a page can show, so that the file stays small. */

@@ -54,6 +54,23 @@ export interface WeightSegment {
   readonly nRows: number;
   /** Which stored row holds row i of the segment, where that is not i. */
   readonly storedRows?: Int32Array;
+  /** Of formats whose scales lie apart. */
+  readonly scales?: WeightScales;
+}
+
+/**
+ * Where the scales of a segment's rows lie. Stored row r is row `firstRow` + r · step of a matrix, the step being
+ * `rowBytes` of the segment over the bytes of one row; `rowsPerScale` rows of the matrix share a row of scales.
+ */
+export interface WeightScales {
+  readonly file: MappedFile;
+  /** Bytes before the scales of the matrix's first row. */
+  readonly offset: number;
+  /** Bytes from one row of scales to the next. */
+  readonly rowBytes: number;
+  readonly rowsPerScale: number;
+  /** Row of the matrix that is the segment's first stored row. */
+  readonly firstRow: number;
 }
 
 /** What one run is given. Everything but `out` is copied before `run` returns. */

@@ -12,6 +12,7 @@ import {
   lower,
   type Op,
   type Program,
+  type RowSegment,
   type Rows,
   rowSegments,
   type StepInputs,
@@ -140,17 +141,24 @@ export class NativeEngine implements Engine {
     return index;
   }
 
-  /** Only matrices have kernels for stored formats; vectors and transposed matrices are converted once. */
-  #canMap({ transposed, tensor }: Binding, isMatrix: boolean): boolean {
-    return isMatrix && !transposed && this.#model.checkpoint.filePath(tensor) !== undefined;
+  /** Only matrices have kernels for stored formats; vectors and matrices that are not stored row by row are converted once. */
+  #canMap({ transposed, offset, rowLength, shape, pieces }: Binding, isMatrix: boolean): boolean {
+    const isAsStored = !transposed && offset === 0 && rowLength === sizes(shape).nCols;
+    const { checkpoint } = this.#model;
+    return isMatrix && isAsStored && pieces.every(({ tensor }) => checkpoint.filePath(tensor) !== undefined);
   }
 
   #bindMapped(binding: Binding): number {
-    const { shape, dtype } = binding;
-    const [nRows, nCols] = [shape[0], shape[1] ?? 1];
-    const file = this.#map(this.#model.checkpoint.filePath(binding.tensor) as string);
-    const segments = rowSegments(binding).map((segment) => ({ file, ...segment }));
-    return this.#engine.bindWeight(dtype, nRows, nCols, segments);
+    const { nRows, nCols } = sizes(binding.shape);
+    const inFile = <P extends Pick<RowSegment, "tensor">>({ tensor, ...place }: P) => ({
+      file: this.#map(this.#model.checkpoint.filePath(tensor) as string),
+      ...place,
+    });
+    const segments = rowSegments(binding).map(({ scales, ...segment }) => ({
+      ...inFile(segment),
+      ...(scales !== undefined && { scales: inFile(scales) }),
+    }));
+    return this.#engine.bindWeight(binding.dtype, nRows, nCols, segments);
   }
 
   #map(path: string): MappedFile {
@@ -170,7 +178,7 @@ export class NativeEngine implements Engine {
 
   async #bindCopy(binding: Binding): Promise<number> {
     const data = await decodeWeight(binding, this.#model.checkpoint, "f32");
-    const [nRows, nCols] = [binding.shape[0], binding.shape[1] ?? 1];
+    const { nRows, nCols } = sizes(binding.shape);
     return this.#engine.bindWeightData(nRows, nCols, data as Float32Array);
   }
 
@@ -180,6 +188,12 @@ export class NativeEngine implements Engine {
     this.#caches.set(name, known);
     return known;
   }
+}
+
+/** A weight as rows of its last axis; a vector as a column. */
+function sizes(shape: readonly number[]): { readonly nRows: number; readonly nCols: number } {
+  const nCols = shape.length > 1 ? (shape.at(-1) as number) : 1;
+  return { nRows: elementCount(shape) / nCols, nCols };
 }
 
 interface NamedOutput {

@@ -1,22 +1,15 @@
 /** Attention over caches of both types, whole and expanded, with and without taps, at sizes of real models. */
-import type { NamedTensor } from "../../src/checkpoint/write-safetensors.ts";
-import { attention, kvAppend, selectRows, toCache } from "../../src/ops/index.ts";
-import { buildTape, cacheLeaf, input, keepState, weight } from "../../src/tape/builder.ts";
-import { PAGE_SIZE, type RowSequence } from "../../src/tape/rows.ts";
-import type { Tape } from "../../src/tape/tape.ts";
-import type { KvType, Value } from "../../src/tape/value.ts";
-import { randomFloats, randomFrom, shuffled } from "../../test/op-support/random.ts";
-import type { TestStep } from "../../test/op-support/steps.ts";
-import { expanded, type NativeCase, PLAIN, tapped } from "./case.ts";
+import { attention } from "../../src/ops/index.ts";
+import { input } from "../../src/tape/builder.ts";
+import type { KvType } from "../../src/tape/value.ts";
+import { type CacheSizes, cachedCase } from "./cached.ts";
+import { expanded, type NativeCase, tapped } from "./case.ts";
 
-interface Sizes {
+interface Sizes extends CacheSizes {
   readonly H: number;
-  readonly K: number;
-  readonly D: number;
-  readonly E: number;
   readonly window?: number;
-  /** How many keys each sequence has cached, and its rows. */
-  readonly rows: readonly (readonly [start: number, nRows: number])[];
+  readonly softcap?: number;
+  readonly hasSinks?: boolean;
 }
 
 const SIZES: readonly Sizes[] = [
@@ -59,6 +52,20 @@ const SIZES: readonly Sizes[] = [
       [60, 40],
     ],
   },
+  { H: 8, K: 2, D: 64, E: 64, hasSinks: true, softcap: 3, rows: [[301, 1]] },
+  {
+    H: 6,
+    K: 2,
+    D: 32,
+    E: 16,
+    hasSinks: true,
+    softcap: 30,
+    window: 20,
+    rows: [
+      [40, 25],
+      [0, 1],
+    ],
+  },
 ];
 
 export function* attentionCases(): Generator<NativeCase> {
@@ -73,53 +80,13 @@ export function* attentionCases(): Generator<NativeCase> {
 }
 
 function attentionCase(sizes: Sizes, type: KvType): NativeCase {
-  const random = randomFrom(1);
-  const sequences = pagedSequences(sizes, random);
-  const earlier = sequences.filter(({ start }) => start > 0).map((s) => ({ ...s, start: 0, nRows: s.start }));
-  const weights: NamedTensor[] = [];
-  const given = (nRows: number, ...shape: number[]): Value => {
-    const name = `w${weights.length}`;
-    const length = shape.reduce((product, size) => product * size, nRows);
-    weights.push({ name, shape: [nRows, ...shape], data: randomFloats(random, length) });
-    return selectRows(weight(name, [nRows, ...shape]), input("allRows", "int", ["T"]));
-  };
-  const append = (nRows: number): Value => {
-    const { K, D, E } = sizes;
-    const round = (x: Value): Value => (type === "f32" ? x : toCache(x, { type }));
-    const cache = cacheLeaf("cache", [K, D, E], { type });
-    return kvAppend(cache, round(given(nRows, K, D)), round(given(nRows, K, E)), input("rows", "rows"));
-  };
-  const step = (rows: readonly RowSequence[], build: (nRows: number) => Tape): TestStep => {
-    const nRows = rows.reduce((total, sequence) => total + sequence.nRows, 0);
-    return { tape: build(nRows), sequences: rows, ints: { allRows: Array.from({ length: nRows }, (_, i) => i) } };
-  };
-  const fill = (nRows: number): Tape =>
-    buildTape("fill", () => {
-      keepState("cache", append(nRows));
-      return {};
+  const { H, D, window, softcap, hasSinks } = sizes;
+  return cachedCase(`attention ${JSON.stringify(sizes)} ${type}`, sizes, type, (cache, given) => {
+    const sinks = hasSinks ? given.weight(H) : undefined;
+    return attention(given.rows(H, D), cache, input("rows", "rows"), sinks, {
+      scale: 1 / Math.sqrt(D),
+      window,
+      softcap,
     });
-  const attend = (nRows: number): Tape =>
-    buildTape("attend", () => {
-      const { H, D, window } = sizes;
-      const cache = append(nRows);
-      return {
-        out: attention(given(nRows, H, D), cache, input("rows", "rows"), undefined, {
-          scale: 1 / Math.sqrt(D),
-          window,
-        }),
-      };
-    });
-  const steps = [...(earlier.length === 0 ? [] : [step(earlier, fill)]), step(sequences, attend)];
-  return { name: `attention ${JSON.stringify(sizes)} ${type}`, weights, steps, storage: PLAIN };
-}
-
-/** Pages in random order. */
-function pagedSequences({ rows }: Sizes, random: () => number): RowSequence[] {
-  const nPages = rows.map(([start, nRows]) => Math.ceil((start + nRows) / PAGE_SIZE));
-  const nAll = nPages.reduce((total, n) => total + n, 2);
-  const pages = shuffled(
-    random,
-    Array.from({ length: nAll }, (_, i) => i),
-  );
-  return rows.map(([start, nRows], i) => ({ pages: pages.splice(0, nPages[i]), start, nRows, ropeVariant: 0 }));
+  });
 }

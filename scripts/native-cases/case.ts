@@ -2,8 +2,9 @@ import type { NamedTensor } from "../../src/checkpoint/write-safetensors.ts";
 import { lower } from "../../src/program/lower.ts";
 import type { Op } from "../../src/tape/op.ts";
 import { expand, tap } from "../../src/tape/rewrite.ts";
-import { blockOf, COMPUTE_FORMATS, type ComputeFormat, decodeRows } from "../../src/tensor/format.ts";
+import { blockOf, COMPUTE_FORMATS, type ComputeFormat, decodeRows, isScaledFormat } from "../../src/tensor/format.ts";
 import type { TestStep } from "../../test/op-support/steps.ts";
+import { scaledWeight } from "./scaled.ts";
 import { storedBytes } from "./stored-bytes.ts";
 
 /** Something to run: weights by name, then steps on one engine. */
@@ -27,33 +28,33 @@ export const PLAIN: Storage = { format: "f32", isScattered: false };
 
 /** The case with its matrices in every format that their rows fit, in order and scattered. */
 export function inAllFormats(whole: NativeCase): NativeCase[] {
-  const matrices = matrixNames(whole);
-  const shapes = whole.weights.filter(({ name }) => matrices.has(name)).map(({ shape }) => shape);
+  const matrices = matrixRows(whole);
   const formats = COMPUTE_FORMATS.filter((format) =>
-    shapes.every((shape) => rowLength(shape) % blockOf(format).nElements === 0),
+    [...matrices.values()].every((nCols) => nCols % blockOf(format).nElements === 0),
   );
-  return formats.flatMap((format) =>
-    [false, true].map((isScattered) => ({
-      ...whole,
-      name: `${whole.name} ${format}${isScattered ? " scattered" : ""}`,
-      weights: whole.weights.map((weight) => (matrices.has(weight.name) ? asStored(weight, format) : weight)),
-      storage: { format, isScattered },
-    })),
-  );
+  const storages = formats.flatMap((format) => [false, true].map((isScattered): Storage => ({ format, isScattered })));
+  return storages.map((storage) => ({
+    ...whole,
+    name: `${whole.name} ${storage.format}${storage.isScattered ? " scattered" : ""}`,
+    weights: whole.weights.map((weight) => {
+      const nCols = matrices.get(weight.name);
+      return nCols === undefined ? weight : asStored(weight, nCols, storage);
+    }),
+    storage,
+  }));
 }
 
-function matrixNames({ steps }: NativeCase): Set<string> {
+/** How long the rows of each matrix are, by its name. */
+function matrixRows({ steps }: NativeCase): Map<string, number> {
   const uses = steps.flatMap(({ tape }) => lower(tape).weights);
-  return new Set(uses.filter(({ isMatrix }) => isMatrix).map(({ name }) => name));
-}
-
-/** Elements of one row of the first axis. */
-export function rowLength(shape: readonly number[]): number {
-  return shape.slice(1).reduce((product, size) => product * size, 1);
+  return new Map(uses.filter(({ isMatrix }) => isMatrix).map(({ name, nCols }) => [name, nCols]));
 }
 
 /** The weight with the numbers that the format holds. */
-function asStored(weight: NamedTensor, format: ComputeFormat): NamedTensor {
+function asStored(weight: NamedTensor, nCols: number, { format, isScattered }: Storage): NamedTensor {
+  if (isScaledFormat(format)) {
+    return { ...weight, data: scaledWeight(format, weight.data.length / nCols, nCols, isScattered).values };
+  }
   const data = new Float32Array(weight.data.length);
   decodeRows(format, storedBytes(format, Float32Array.from(weight.data)), data, 0);
   return { ...weight, data };

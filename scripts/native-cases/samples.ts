@@ -1,5 +1,6 @@
 import type { Sample } from "../../src/tape/op.ts";
 import type { Attrs } from "../../src/tape/value.ts";
+import { EXPERT_SAMPLES } from "./experts.ts";
 
 /**
  * Sizes around which kernels change their ways: one row and many, lengths that are no multiple of a vector or a block,
@@ -68,6 +69,7 @@ export const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { dims: { "...": 1, n: 1 }, attrs: { k: 1 } },
   ],
   ...rotations(),
+  ...EXPERT_SAMPLES,
   topKeys: [
     {
       dims: { H: 3 },
@@ -100,11 +102,12 @@ function elementwise(): Record<string, readonly Sample[]> {
     { dims: { "*": 2, "...": 9000 } },
   ];
   const fns: Sample[] = ["silu", "gelu", "geluTanh", "relu"].map((fn) => ({ dims: { "...": 1037 }, attrs: { fn } }));
+  const sigmoid: Sample = { dims: { "...": 1037 }, attrs: { fn: "sigmoid" } };
   const large: Sample[] = [{ dims: { "...": 20_001 }, attrs: { fn: "silu" } }];
   return {
     add: broadcast,
     mul: broadcast,
-    activate: [...fns, ...large],
+    activate: [...fns, sigmoid, ...large],
     glu: [...fns, ...large],
     toCache: [{ dims: { "...": 1037 }, attrs: { type: "f16" } }],
   };

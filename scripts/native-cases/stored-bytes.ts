@@ -1,9 +1,9 @@
 import {
   BLOCK_FORMATS,
   type BlockFormat,
-  type ComputeFormat,
   encodeRows,
   isBlockFormat,
+  type PlainFormat,
 } from "../../src/tensor/format.ts";
 import { randomFrom } from "../../test/op-support/random.ts";
 
@@ -11,7 +11,7 @@ import { randomFrom } from "../../test/op-support/random.ts";
  * Numbers as a format holds them. Blocks are random ones instead, since golgi does not round numbers to each block format:
  * always the same for the same count, with elements from about −4 to 4.
  */
-export function storedBytes(format: ComputeFormat, numbers: Float32Array): Uint8Array<ArrayBuffer> {
+export function storedBytes(format: PlainFormat, numbers: Float32Array): Uint8Array<ArrayBuffer> {
   return isBlockFormat(format) ? randomBlocks(format, numbers.length) : encodeRows(format, numbers, "weight");
 }
 
@@ -46,4 +46,4 @@ const SCALES = {
   iq4_nl: [[0, 127]],
   iq4_xs: [[0, 32 * 127]],
   mxfp4: [],
-} as const satisfies Record<Extract<ComputeFormat, BlockFormat>, Scales>;
+} as const satisfies Record<Extract<PlainFormat, BlockFormat>, Scales>;

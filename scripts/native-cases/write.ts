@@ -1,14 +1,31 @@
 import { writeFileSync } from "node:fs";
-import { edit, selectColumns, selectHeads, selectRows, topK, topRows } from "../../src/ops/index.ts";
+import {
+  chooseExperts,
+  edit,
+  editExperts,
+  limitGroups,
+  mulRows,
+  selectColumns,
+  selectHeads,
+  selectRows,
+  swapExperts,
+  takeAlong,
+  topK,
+  topMask,
+  topRows,
+  weighExperts,
+} from "../../src/ops/index.ts";
 import { type CacheUse, type LoweredProgram, lower, type WeightUse } from "../../src/program/lower.ts";
 import type { Op } from "../../src/tape/op.ts";
 import { expand } from "../../src/tape/rewrite.ts";
 import type { Tape } from "../../src/tape/tape.ts";
 import type { Node } from "../../src/tape/value.ts";
-import { COMPUTE_FORMATS } from "../../src/tensor/format.ts";
+import { COMPUTE_FORMATS, isScaledFormat } from "../../src/tensor/format.ts";
 import { type Outputs, runSteps, stepInputs, type TestStep } from "../../test/op-support/steps.ts";
 import { allCases } from "./all.ts";
-import { type NativeCase, PLAIN, rowLength, type Storage } from "./case.ts";
+import { type NativeCase, PLAIN, type Storage } from "./case.ts";
+import { segmentsOf } from "./layout.ts";
+import { STEPS, type StoredScales, scaledWeight } from "./scaled.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import { WordWriter } from "./word-writer.ts";
 
@@ -37,8 +54,8 @@ async function writeCase(out: WordWriter, given: NativeCase, twin: number): Prom
   out.text(name);
   out.words(twin);
   out.many(uses, (use) => {
-    const { shape, data } = weights.find((weight) => weight.name === use.name)!;
-    writeWeight(out, shape, Float32Array.from(data), use.isMatrix ? given.storage : PLAIN);
+    const { data } = weights.find((weight) => weight.name === use.name)!;
+    writeWeight(out, use.nCols, Float32Array.from(data), use.isMatrix ? given.storage : PLAIN);
   });
   out.many(caches, ({ type, shape }) => out.words(KV_TYPES.indexOf(type), ...(shape as number[])));
   const pages = steps.flatMap(({ sequences = [] }) => sequences.flatMap((sequence) => sequence.pages));
@@ -53,15 +70,20 @@ async function writeCase(out: WordWriter, given: NativeCase, twin: number): Prom
 /** How far a result may lie from the exact one: float32 rounds each of a sum's terms. */
 function tolerance({ weights, steps }: NativeCase): number {
   if (steps.every(({ tape }) => tape.nodes.every(isExact))) return 0;
-  return 2e-6 * Math.max(1, Math.sqrt(Math.max(...weights.flatMap(({ shape }) => shape))));
+  return 2e-6 * Math.sqrt(Math.max(1, ...weights.flatMap(({ shape }) => shape)));
 }
 
 /** Whether results are the numbers that are given, or rounded but once. */
 function isExact({ op, attrs }: Node): boolean {
-  return EXACT.has(op) || (op === edit.op && attrs.kind !== "projectOut");
+  return EXACT.has(op) || ((op === edit.op || op === editExperts.op) && attrs.kind !== "projectOut");
 }
 
-const EXACT: ReadonlySet<Op> = new Set([selectRows, selectColumns, selectHeads, topK, topRows].map(({ op }) => op));
+const EXACT: ReadonlySet<Op> = new Set(
+  [
+    ...[selectRows, selectColumns, selectHeads, topK, topRows, mulRows],
+    ...[takeAlong, topMask, limitGroups, chooseExperts, swapExperts, weighExperts],
+  ].map(({ op }) => op),
+);
 
 function distinct<T extends object>(items: readonly T[]): T[] {
   return [...new Map(items.map((item) => [JSON.stringify(item), item])).values()];
@@ -77,29 +99,34 @@ function expectedOutputs({ weights, steps }: NativeCase): Promise<Outputs[]> {
   return runSteps(primitive, { weights });
 }
 
-function writeWeight(out: WordWriter, shape: readonly number[], data: Float32Array, storage: Storage): void {
+function writeWeight(out: WordWriter, nCols: number, data: Float32Array, storage: Storage): void {
   const { format, isScattered } = storage;
-  const bytes = storedBytes(format, data);
-  const nRows = shape[0] ?? 1;
+  const nRows = data.length / nCols;
+  const { bytes, scales } = isScaledFormat(format)
+    ? scaledWeight(format, nRows, nCols, isScattered)
+    : { bytes: storedBytes(format, data) };
   const rowBytes = bytes.length / nRows;
-  out.words(COMPUTE_FORMATS.indexOf(format), nRows, rowLength(shape));
-  const middle = isScattered ? Math.floor(nRows / 3) : 0;
-  const segments = [
-    [0, middle],
-    [middle, nRows],
-  ].filter(([from, to]) => to > from);
-  out.many(segments, ([from, to]) => {
-    const isReversed = isScattered && to === nRows;
-    const stride = rowBytes + (isScattered ? GAP_BYTES : 0);
-    const stored = Int32Array.from({ length: to - from }, (_, i) => (isReversed ? to - from - 1 - i : i));
+  // Between rows that have scales lie rows of the same matrix.
+  const gapBytes = scales === undefined ? GAP_BYTES : (STEPS.scattered - 1) * rowBytes;
+  const stride = rowBytes + (isScattered ? gapBytes : 0);
+  out.words(COMPUTE_FORMATS.indexOf(format), nRows, nCols);
+  out.many(segmentsOf(nRows, isScattered), ({ from, to, storedRows }, segment) => {
     const block = new Uint8Array((to - from - 1) * stride + rowBytes);
-    for (const [i, at] of stored.entries()) {
-      block.set(bytes.subarray((from + i) * rowBytes, (from + i + 1) * rowBytes), at * stride);
+    for (let row = from; row < to; row++) {
+      const at = storedRows?.[row - from] ?? row - from;
+      block.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), at * stride);
     }
     out.words(from, to - from, stride);
-    out.ints(isReversed ? stored : []);
+    out.ints(storedRows ?? []);
     out.rawBytes(block);
+    writeScales(out, scales?.[segment]);
   });
+}
+
+function writeScales(out: WordWriter, scales: StoredScales | undefined): void {
+  const { bytes = new Uint8Array(), rowBytes = 0, rowsPerScale = 0, firstRow = 0 } = scales ?? {};
+  out.words(rowBytes, rowsPerScale, firstRow);
+  out.rawBytes(bytes);
 }
 
 function writeProgram(

@@ -35,7 +35,7 @@ interface Definition<C extends ModelConfig, W extends WeightTree, B> {
   readonly prefix: string;
   config(r: ConfigReader, modelType: string): C;
   /** How GGUF files say the same; undefined where no GGUF file holds this family. */
-  readonly gguf?: GgufConfig;
+  readonly gguf?: GgufConfig<C>;
   weights(c: C, has: HasWeight): W;
   /** What the cache of a layer holds of each token: heads, and the sizes of a key and of a value; as in ModelConfig where undefined. */
   cacheShape?(c: C): readonly [nHeads: number, kDim: number, vDim: number];

@@ -172,11 +172,9 @@ export const deepSeekV3 = defineArchitecture({
   },
 
   forward(c, w, { tokens, rows, cache }) {
-    const turned = { rotaryDim: c.qkRopeHeadDim, pairing: c.ropePairing } as const;
     const attention = {
       scale: ropeScoreFactor(c.rope) / Math.sqrt(c.headDim),
-      rotateQ: rotation(c.rope, rows, { ...turned, offset: c.qkNopeHeadDim }),
-      rotateK: rotation(c.rope, rows, turned),
+      rotate: rotation(c.rope, rows, { rotaryDim: c.qkRopeHeadDim, pairing: c.ropePairing }),
     };
     const choice = { ...c, nExpertsPerToken: c.sparse.nExpertsPerToken };
     let resid = point("embed", selectRows(w.embed, tokens)); // [T, dModel]

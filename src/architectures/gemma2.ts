@@ -85,6 +85,11 @@ export const gemma2 = defineArchitecture({
       attn_logit_softcapping: "attn_logit_softcapping",
       final_logit_softcapping: "final_logit_softcapping",
     },
+    numbers: {
+      "attention.sliding_window": { type: "u32", of: ({ windows }) => windows.find((window) => window !== undefined) },
+      attn_logit_softcapping: { type: "f32", of: ({ scoreSoftcap }) => scoreSoftcap },
+      final_logit_softcapping: { type: "f32", of: ({ finalSoftcap }) => finalSoftcap },
+    },
     reworded(_, { num_hidden_layers, hidden_size, num_attention_heads, head_dim }) {
       const is27B = num_hidden_layers === N_LAYERS_27B;
       const scalar = is27B ? Math.floor(Number(hidden_size) / Number(num_attention_heads)) : head_dim;

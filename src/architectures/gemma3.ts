@@ -1,6 +1,7 @@
 import { GGUF_KEYS } from "../config/gguf.ts";
 import { windowsByType } from "../config/layer-windows.ts";
 import type { ModelConfig } from "../config/model-config.ts";
+import type { ConfigReader } from "../config/reader.ts";
 import { type RopeConfig, readLayerRopes } from "../config/rope.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { gatedMlp } from "../nn/mlp.ts";
@@ -8,11 +9,11 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, scaleBy, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
-import { stored, storedIn } from "../weights/schema.ts";
+import { stored, storedIn, type WeightSpec } from "../weights/schema.ts";
 import { cappedLogits, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
- * Gemma 3, its text models (arXiv:2503.19786).
+ * Gemma 3 (arXiv:2503.19786): its text models, and of those that take images (`model_type: "gemma3"`) the text.
  *
  * - as Gemma 2: embeddings times √dModel (in float32), RMSNorm whose gain checkpoints store less 1, norms before and after
  *   attention and the MLP, GeGLU with the tanh GELU, scores scaled by 1/√query_pre_attn_scalar; no caps
@@ -35,22 +36,38 @@ interface Gemma3Config extends ModelConfig {
   /** What logits are kept within; undefined for no cap. */
   readonly finalSoftcap: number | undefined;
   readonly tiedEmbedding: boolean;
+  /** Whether the weights are those of a model that takes images as well. */
+  readonly takesImages: boolean;
 }
+
+/** Keys of models that take images which say how these become tokens. */
+const IMAGE_KEYS = ["vision_config", "mm_tokens_per_image", "boi_token_index", "eoi_token_index", "image_token_index"];
+
+const IMAGE_WEIGHTS = {
+  pattern: /^(model\.)?(vision_tower|multi_modal_projector)\./,
+  reason: "for images, which golgi does not read",
+};
+
+/** What a text model's `model` is called where images are taken: in published files, and in transformers itself. */
+const TEXT_PARTS = ["language_model.model", "model.language_model"];
 
 /** The layers of the 27B model, whose scores llama.cpp scales by another number than those of all others. */
 const N_LAYERS_27B = 62;
 
 export const gemma3 = defineArchitecture({
   name: "gemma3",
-  modelTypes: ["gemma3_text"],
+  modelTypes: ["gemma3_text", "gemma3"],
   prefix: "model.",
   absentPoints: { posEmbed: "positions enter through the rotary embedding of q and k" },
   ignoredTensors: [
     { pattern: /rotary_emb.*inv_freq$/, reason: "follows from the config" },
-    { pattern: /^lm_head\.weight$/, reason: "tied to the embedding" },
+    { pattern: /^(language_model\.)?lm_head\.weight$/, reason: "tied to the embedding" },
   ],
+  ignoredBy: ({ takesImages }) => (takesImages ? [IMAGE_WEIGHTS] : []),
 
-  config(r): Gemma3Config {
+  config(whole, modelType): Gemma3Config {
+    const takesImages = modelType === "gemma3";
+    const r = takesImages ? textPart(whole) : whole;
     const headDim = r.size("head_dim", 256);
     const nLayers = r.layerCount("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings", 131_072);
@@ -61,7 +78,7 @@ export const gemma3 = defineArchitecture({
     r.require("hidden_activation", "gelu_pytorch_tanh", "the activation of this family");
     r.require("attention_bias", false, "as in all released models");
     r.require("use_bidirectional_attention", false, "golgi runs decoders");
-    return {
+    const config = {
       vocabSize: r.size("vocab_size", 262_208),
       dModel: r.size("hidden_size"),
       nLayers,
@@ -76,8 +93,11 @@ export const gemma3 = defineArchitecture({
       windows: windowsByType(r, nLayers, window, (layer) => (layer + 1) % period !== 0),
       scoreScale: r.positive("query_pre_attn_scalar", 256) ** -0.5,
       finalSoftcap: r.positiveOrNull("final_logit_softcapping"),
-      tiedEmbedding: r.flag("tie_word_embeddings", true),
+      tiedEmbedding: r.flag("tie_word_embeddings", whole.flag("tie_word_embeddings", true)),
+      takesImages,
     };
+    if (takesImages) r.finish();
+    return config;
   },
 
   gguf: {
@@ -89,6 +109,14 @@ export const gemma3 = defineArchitecture({
       rope_local_base_freq: "rope.freq_base_swa",
       sliding_window_pattern: "attention.sliding_window_pattern",
     },
+    numbers: {
+      "attention.sliding_window": { type: "u32", of: ({ windows }) => windows.find((window) => window !== undefined) },
+      "attention.sliding_window_pattern": {
+        type: "u32",
+        of: ({ windows }) => windows.indexOf(undefined) + 1 || undefined,
+      },
+      "rope.freq_base_swa": { type: "f32", of: ({ slidingRope }) => slidingRope.theta },
+    },
     reworded(_, { num_hidden_layers, hidden_size, num_attention_heads, head_dim }) {
       const is27B = num_hidden_layers === N_LAYERS_27B;
       const scalar = is27B ? Math.floor(Number(hidden_size) / Number(num_attention_heads)) : head_dim;
@@ -99,13 +127,18 @@ export const gemma3 = defineArchitecture({
   weights(c: Gemma3Config, has: HasWeight) {
     const { dModel, dFf, vocabSize } = c;
     const gain = { offset: 1 };
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+    const tableIn = (model: string): WeightSpec =>
+      stored(`${model}.embed_tokens.weight`, [vocabSize, dModel], { gguf: "token_embd.weight" });
+    const models = c.takesImages ? TEXT_PARTS : ["model"];
+    const model = models.find((name) => has(tableIn(name))) ?? models[0];
+    const table = tableIn(model);
+    const headName = model === TEXT_PARTS[0] ? "language_model.lm_head.weight" : "lm_head.weight";
+    const head = stored(headName, [vocabSize, dModel], { gguf: "output.weight" });
     const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
-        const at = storedIn(`model.layers.${i}`, `blk.${i}`);
+        const at = storedIn(`${model}.layers.${i}`, `blk.${i}`);
         const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel], gain) },
@@ -127,13 +160,14 @@ export const gemma3 = defineArchitecture({
           ln2Post: { gain: at("post_feedforward_layernorm.weight", "post_ffw_norm.weight", [dModel], gain) },
         };
       }),
-      lnFinal: { gain: stored("model.norm.weight", [dModel], { gguf: "output_norm.weight", ...gain }) },
+      lnFinal: { gain: stored(`${model}.norm.weight`, [dModel], { gguf: "output_norm.weight", ...gain }) },
       unembed,
     };
   },
 
   forward(c, w, { tokens, rows, cache }) {
-    const [rotateFully, rotateInWindow] = [c.rope, c.slidingRope].map((rope) => rotary(rope, c.headDim, rows));
+    const rotateFully = rotary(c.rope, c.headDim, rows);
+    const rotateInWindow = rotary(c.slidingRope, c.headDim, rows, "slidingRopeFreqs");
     let resid = point("embed", scaleBy(selectRows(w.embed, tokens), { factor: Math.sqrt(c.dModel) })); // [T, dModel]
     for (const [i, block] of w.blocks.entries()) {
       scope(`blocks.${i}`, () => {
@@ -159,3 +193,12 @@ export const gemma3 = defineArchitecture({
     return cappedLogits(logits, c.finalSoftcap);
   },
 });
+
+/** The config of the text part. */
+function textPart(whole: ConfigReader): ConfigReader {
+  for (const key of IMAGE_KEYS) whole.raw(key);
+  const text = whole.object("text_config");
+  if (text === undefined) throw whole.invalid("text_config", "an object", undefined);
+  text.require("model_type", "gemma3_text", "the text part of this family");
+  return text;
+}

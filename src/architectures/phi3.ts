@@ -23,6 +23,8 @@ import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./
  */
 interface Phi3Config extends ModelConfig {
   readonly rope: RopeConfig;
+  /** Positions before which longrope scaling, if any, takes the short factors. */
+  readonly originalContextLength: number;
   /** Dimensions of a head that turn, the first ones. */
   readonly rotaryDim: number;
   /** Keys that a row sees; all before it where undefined. */
@@ -65,6 +67,7 @@ export const phi3 = defineArchitecture({
       contextLength,
       normEps: r.positive("rms_norm_eps", 1e-5),
       rope: readRope(r, contextLength, headDim, { partialRotaryFactor, originalContextLength, longropeNames }),
+      originalContextLength,
       rotaryDim: rotaryDimOf(headDim, partialRotaryFactor),
       window: r.optionalSize("sliding_window"),
       tiedEmbedding: r.flag("tie_word_embeddings", false),
@@ -79,6 +82,11 @@ export const phi3 = defineArchitecture({
     keys: GGUF_KEYS,
     optionalKeys: { original_max_position_embeddings: "rope.scaling.original_context_length" },
     neutral: { "rope.scaling.type": "longrope" },
+    numbers: {
+      "rope.scaling.original_context_length": { type: "u32", of: ({ originalContextLength }) => originalContextLength },
+      "rope.dimension_count": { type: "u32", of: ({ rotaryDim }) => rotaryDim },
+      "attention.sliding_window": { type: "u32", of: ({ window = 0 }) => window },
+    },
     reworded(own, { head_dim }) {
       const [rotaryDim, window] = ["rope.dimension_count", "attention.sliding_window"].map((key) => own.get(key));
       return {

@@ -127,6 +127,8 @@ function routerJson(own: GgufKeys) {
       norm_topk_prob: own.get("expert_weights_norm") ?? false,
       // llama.cpp takes 0 for "not scaled" as well.
       routed_scaling_factor: own.get("expert_weights_scale") || 1,
+      // The converter leaves V3's layers for multi-token prediction out.
+      ...(scoring === "sigmoid" && { num_nextn_predict_layers: 0 }),
     },
     keys: [GATING, "expert_weights_norm", "expert_weights_scale"],
   };

@@ -3,10 +3,17 @@
  * name the metadata's own keys. What llama.cpp assumes where a key is missing is assumed here too.
  */
 import { ConfigError } from "../errors.ts";
+import type { ModelConfig } from "./model-config.ts";
 import { ConfigReader, type Json } from "./reader.ts";
 
+/** A number of the metadata, for writing it; left out where it is undefined. */
+interface GgufNumber<C> {
+  readonly type: "u32" | "f32";
+  of(config: C): number | undefined;
+}
+
 /** How GGUF files say what a family's config.json says. */
-export interface GgufConfig {
+export interface GgufConfig<C extends ModelConfig = ModelConfig> {
   /** `general.architecture`. */
   readonly architecture: string;
   /** The `model_type` that it stands for. */
@@ -23,6 +30,8 @@ export interface GgufConfig {
   readonly neutral?: Json;
   /** As `keys`, of those that files may leave out: what config.json's own default says then holds. */
   readonly optionalKeys?: Readonly<Record<string, string>>;
+  /** What keys say of fields that other families do not have. */
+  readonly numbers?: Readonly<Record<string, GgufNumber<C>>>;
   /** For each flag of config.json the tensor that is there where it is set. */
   readonly flags?: Readonly<Record<string, string>>;
   /** Where families share an architecture's name: whether the file holds this one. */
@@ -55,6 +64,10 @@ export interface LongropeFactors {
   readonly short: readonly number[];
   readonly long: readonly number[];
 }
+
+/** Tensors that are part of the config. */
+export const ROPE_FACTORS = "rope_freqs.weight";
+export const LONGROPE_FACTORS = { short: "rope_factors_short.weight", long: "rope_factors_long.weight" } as const;
 
 /** The keys of the families that call theirs as Llama does. */
 export const GGUF_KEYS = {

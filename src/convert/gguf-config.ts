@@ -1,7 +1,7 @@
 /** A model's config in the words of GGUF, as llama.cpp's converter writes it. */
 
 import type { GgufValue } from "../checkpoint/gguf-values.ts";
-import type { GgufConfig } from "../config/gguf.ts";
+import { type GgufConfig, LONGROPE_FACTORS, ROPE_FACTORS } from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { type RopeConfig, ropeFrequencies } from "../config/rope.ts";
 import { ConfigError } from "../errors.ts";
@@ -18,18 +18,24 @@ const VALUES: Readonly<Record<string, (config: ModelConfig) => GgufValue | undef
   "attention.layer_norm_epsilon": ({ normEps }) => real(normEps),
   "attention.layer_norm_rms_epsilon": ({ normEps }) => real(normEps),
   "rope.freq_base": ({ rope }) => rope && real(rope.theta),
+  expert_count: ({ sparse }) => sparse && integer(sparse.nExperts),
+  expert_used_count: ({ sparse }) => sparse && integer(sparse.nExpertsPerToken),
+  expert_feed_forward_length: ({ sparse }) => sparse && integer(sparse.dExpert),
+  expert_shared_feed_forward_length: ({ sparse }) => sparse && integer(sparse.dShared),
 };
 
 /** The keys of the config, `{architecture}.` in front. */
 export function ggufConfigValues(gguf: GgufConfig, config: ModelConfig): Map<string, GgufValue> {
   const { vocabSize, headDim, rope } = config;
   const values = new Map<string, GgufValue | undefined>();
-  for (const key of Object.values(gguf.keys)) values.set(key, valueOfKey(key, config));
+  for (const key of [...Object.values(gguf.keys), ...Object.keys(gguf.numbers ?? {})]) {
+    values.set(key, valueOfKey(key, config, gguf));
+  }
   if (values.has("attention.key_length")) values.set("attention.value_length", integer(headDim));
   values.set("vocab_size", integer(vocabSize));
   if (rope !== undefined) {
-    values.set("rope.dimension_count", integer(headDim));
-    for (const [key, value] of ropeScaling(rope, gguf.hasRopeFactors === true)) values.set(key, value);
+    if (!values.has("rope.dimension_count")) values.set("rope.dimension_count", integer(headDim));
+    for (const [key, value] of ropeScaling(rope, gguf)) values.set(key, value);
   }
   const found = [...values].flatMap(([key, value]): [string, GgufValue][] =>
     value === undefined ? [] : [[`${gguf.architecture}.${key}`, value]],
@@ -37,7 +43,12 @@ export function ggufConfigValues(gguf: GgufConfig, config: ModelConfig): Map<str
   return new Map(found);
 }
 
-function valueOfKey(key: string, config: ModelConfig): GgufValue | undefined {
+function valueOfKey(key: string, config: ModelConfig, { numbers }: GgufConfig): GgufValue | undefined {
+  const own = numbers?.[key];
+  if (own !== undefined) {
+    const number = own.of(config);
+    return number === undefined ? undefined : { type: own.type, value: number };
+  }
   const value = VALUES[key];
   if (value !== undefined) return value(config);
   const expected = "the converter must know what a key of the family's table says";
@@ -48,7 +59,7 @@ function valueOfKey(key: string, config: ModelConfig): GgufValue | undefined {
   });
 }
 
-function ropeScaling({ scaling }: RopeConfig, hasFactors: boolean): [string, GgufValue][] {
+function ropeScaling({ scaling }: RopeConfig, gguf: GgufConfig): [string, GgufValue][] {
   switch (scaling.type) {
     case "default":
       return [];
@@ -66,10 +77,14 @@ function ropeScaling({ scaling }: RopeConfig, hasFactors: boolean): [string, Ggu
         ["rope.scaling.yarn_beta_slow", real(scaling.betaSlow)],
       ];
     case "longrope":
-      // Reading it back shows what is lost.
-      return [];
+      // Elsewhere reading it back shows what is lost.
+      if (!gguf.hasLongropeFactors) return [];
+      return [
+        ["rope.scaling.original_context_length", integer(scaling.originalContextLength)],
+        ["rope.scaling.attn_factor", real(scaling.attentionFactor)],
+      ];
     default:
-      if (hasFactors) return [];
+      if (gguf.hasRopeFactors) return [];
       throw new ConfigError("config.unsupported", {
         path: "convert: rope_scaling",
         expected: "llama.cpp must read rope_freqs.weight for this family, which is how GGUF says such a scaling",
@@ -79,14 +94,24 @@ function ropeScaling({ scaling }: RopeConfig, hasFactors: boolean): [string, Ggu
   }
 }
 
-/** What `rope_freqs.weight` holds: for each pair of dimensions what its frequency is divided by; undefined for none. */
-export function ropeFactors({ rope, headDim }: ModelConfig): Float32Array | undefined {
-  if (rope === undefined) return undefined;
+/** The tensors that say what the frequency of each pair of dimensions is divided by. */
+export function ropeFactors({ rope, headDim }: ModelConfig, gguf: GgufConfig): Map<string, Float32Array<ArrayBuffer>> {
+  const tensors = new Map<string, Float32Array<ArrayBuffer>>();
+  if (rope === undefined) return tensors;
   const { theta, scaling } = rope;
-  if (scaling.type === "factors") return Float32Array.from(scaling.factors);
-  if (scaling.type !== "llama3") return undefined;
-  const plain = ropeFrequencies({ theta, scaling: { type: "default" } }, headDim);
-  return Float32Array.from(ropeFrequencies(rope, headDim), (scaled, i) => plain[i] / scaled);
+  if (scaling.type === "longrope" && gguf.hasLongropeFactors) {
+    tensors.set(LONGROPE_FACTORS.short, Float32Array.from(scaling.shortFactors));
+    tensors.set(LONGROPE_FACTORS.long, Float32Array.from(scaling.longFactors));
+  } else if (scaling.type === "factors") {
+    tensors.set(ROPE_FACTORS, Float32Array.from(scaling.factors));
+  } else if (scaling.type === "llama3") {
+    const plain = ropeFrequencies({ theta, scaling: { type: "default" } }, headDim);
+    tensors.set(
+      ROPE_FACTORS,
+      Float32Array.from(ropeFrequencies(rope, headDim), (scaled, i) => plain[i] / scaled),
+    );
+  }
+  return tensors;
 }
 
 export function integer(value: number): GgufValue {

@@ -25,7 +25,7 @@ export function checkSameModel(
   const different = fields.filter((field) => !isSame(field, config, read));
   // A tape does not show the frequencies themselves.
   const lost = different.filter(
-    (field) => field === "rope" || tapeOf({ ...config, [field]: read[field] }) !== tapeOf(config),
+    (field) => isRope(config[field]) || tapeOf({ ...config, [field]: read[field] }) !== tapeOf(config),
   );
   if (lost.length === 0) return;
   const show = (c: ModelConfig): string => lost.map((field) => `${field} ${shown(c[field])}`).join(", ");
@@ -43,8 +43,13 @@ function shown(value: unknown): string {
 }
 
 function isSame(field: keyof ModelConfig, a: ModelConfig, b: ModelConfig): boolean {
-  if (field === "rope" && a.rope !== undefined && b.rope !== undefined) return sameRope(a.rope, b.rope, a.headDim);
-  return sameValue(a[field], b[field]);
+  const [one, other]: unknown[] = [a[field], b[field]];
+  return isRope(one) && isRope(other) ? sameRope(one, other, a.headDim) : sameValue(one, other);
+}
+
+/** Some families have a rotary embedding for each kind of layer. */
+function isRope(value: unknown): value is RopeConfig {
+  return typeof value === "object" && value !== null && "theta" in value;
 }
 
 /** Numbers as float32, which is what GGUF keeps. */
@@ -56,10 +61,23 @@ function sameValue(a: unknown, b: unknown): boolean {
 
 function sameRope(a: RopeConfig, b: RopeConfig, headDim: number): boolean {
   if (JSON.stringify(a) === JSON.stringify(b)) return true;
-  if (nRopeVariants(a) > 1 || nRopeVariants(b) > 1) return false;
   const near = (x: number, y: number): boolean => Math.abs(x - y) <= FREQUENCY_TOLERANCE * Math.abs(x);
-  const frequencies = ropeFrequencies(b, headDim);
+  const [ofA, ofB] = [a, b].map((rope) => allFrequencies(rope, headDim));
   return (
-    near(ropeMagnitude(a), ropeMagnitude(b)) && ropeFrequencies(a, headDim).every((f, i) => near(f, frequencies[i]))
+    changesAt(a) === changesAt(b) &&
+    near(ropeMagnitude(a), ropeMagnitude(b)) &&
+    ofA.length === ofB.length &&
+    ofA.every((f, i) => near(f, ofB[i]))
   );
+}
+
+/** The length beyond which sequences turn by other frequencies. */
+function changesAt({ scaling }: RopeConfig): number | undefined {
+  return scaling.type === "longrope" ? scaling.originalContextLength : undefined;
+}
+
+function allFrequencies(rope: RopeConfig, headDim: number): number[] {
+  const rotaryDim = rope.scaling.type === "longrope" ? 2 * rope.scaling.longFactors.length : headDim;
+  const variants = Array.from({ length: nRopeVariants(rope) }, (_, variant) => variant);
+  return variants.flatMap((variant) => [...ropeFrequencies(rope, rotaryDim, variant)]);
 }

@@ -3,7 +3,7 @@
 import { ConfigError } from "../errors.ts";
 import { formatShape, numel } from "../tensor/shape.ts";
 import type { Binding } from "../weights/bind.ts";
-import type { Layout, Piece } from "../weights/schema.ts";
+import { type Layout, nGivenRows, type Piece, pieceRows } from "../weights/schema.ts";
 
 /** Rows of a weight in a tensor of the target, which is seen as rows of its last axis. */
 export interface Share {
@@ -56,12 +56,11 @@ export function sharedTensors(weights: Iterable<{ readonly from: Binding; readon
 
 function* placesOf(from: Binding, to: Layout): Generator<Placed> {
   const inner = innerAxes(from.shape, to);
-  const nOfWhole = (numel(from.shape) / numel(inner) - nGiven(to)) / to.pieces.filter(({ rows }) => !rows).length;
+  const nRows = pieceRows(to, numel(from.shape) / numel(inner));
   let firstRow = 0;
-  for (const piece of to.pieces) {
-    const nRows = piece.rows === undefined ? nOfWhole : count(piece.rows, piece.step);
-    yield { from, to, piece, inner, firstRow, nRows };
-    firstRow += nRows;
+  for (const [i, piece] of to.pieces.entries()) {
+    yield { from, to, piece, inner, firstRow, nRows: nRows[i] };
+    firstRow += nRows[i];
   }
 }
 
@@ -69,22 +68,13 @@ function* placesOf(from: Binding, to: Layout): Generator<Placed> {
 function innerAxes(shape: readonly number[], to: Layout): readonly number[] {
   const inner = shape.slice(1).slice(-1);
   if (shape.length !== 2 || isWhole(to)) return inner;
-  const n = nGiven(to);
+  const n = nGivenRows(to);
   const areVectors = n === 0 ? to.pieces.length === shape[0] : n === numel(shape);
   return areVectors ? [] : inner;
 }
 
 function isWhole({ pieces }: Layout): boolean {
   return pieces.length === 1 && pieces[0].matrix === undefined && pieces[0].rows === undefined;
-}
-
-/** Rows of the pieces that say which ones they have. */
-function nGiven({ pieces }: Layout): number {
-  return pieces.reduce((sum, { rows, step }) => sum + (rows === undefined ? 0 : count(rows, step)), 0);
-}
-
-function count([from, to]: readonly [number, number], step = 1): number {
-  return Math.ceil((to - from) / step);
 }
 
 function assembled(name: string, placed: readonly Placed[]): SharedTensor {

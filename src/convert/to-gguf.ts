@@ -1,7 +1,7 @@
 import type { HasWeight } from "../architectures/architecture.ts";
 import type { GgufMetadata, GgufValue } from "../checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../checkpoint/write-gguf.ts";
-import { type GgufConfig, ggufConfigReader } from "../config/gguf.ts";
+import { type GgufConfig, ggufConfigReader, LONGROPE_FACTORS, ROPE_FACTORS } from "../config/gguf.ts";
 import { ConfigError, RequestError } from "../errors.ts";
 import type { PlainFormat } from "../tensor/format.ts";
 import type { Layout, WeightSpec } from "../weights/schema.ts";
@@ -11,8 +11,6 @@ import { checkSameModel } from "./same-model.ts";
 import { type TargetTensor, targetTensors, tensorBytes } from "./target-tensor.ts";
 import { ggufTexts } from "./texts.ts";
 import { chooseTypes, commonType, ggufFileType } from "./types.ts";
-
-const ROPE_FACTORS = "rope_freqs.weight";
 
 /** One GGUF file, with the names, the order of rows and the metadata of llama.cpp's converter. */
 export async function planGguf(source: ConversionSource, options: ConversionOptions): Promise<Plan> {
@@ -27,7 +25,7 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
     const expected = "GGUF must have an architecture for this family";
     throw new ConfigError("config.unsupported", { path: `convert: ${architecture.name}`, expected, got: "none" });
   }
-  const factors = ropeFactors(config);
+  const factors = ropeFactors(config, family);
   const values = ggufConfigValues(family, config);
   const { tensors, notes } = chooseTypes(targetTensors(specs, bindings.weights, ggufLayout), "gguf", options.type);
   checkReadsBack(source, family, values, tensors, factors);
@@ -44,8 +42,8 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
   const written = tensors.map(
     (tensor): GgufTensor => ({ ...tensor, rows: () => tensorBytes(tensor, tensor.type, checkpoint) }),
   );
-  if (factors !== undefined) {
-    written.push({ name: ROPE_FACTORS, shape: [factors.length], type: "f32", rows: () => [factors] });
+  for (const [name, numbers] of factors) {
+    written.push({ name, shape: [numbers.length], type: "f32", rows: () => [numbers] });
   }
   const sizeBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
   return {
@@ -68,10 +66,16 @@ function checkReadsBack(
   family: GgufConfig,
   values: GgufMetadata,
   targets: readonly TargetTensor[],
-  factors: Float32Array | undefined,
+  factors: ReadonlyMap<string, Float32Array>,
 ): void {
   const tensors = new Map(targets.map((tensor) => [tensor.name, tensor]));
-  const contents = { values, tensors, ropeFactors: factors && [...factors] };
+  const numbers = (name: string): number[] | undefined => {
+    const found = factors.get(name);
+    return found && [...found];
+  };
+  const [short, long] = [numbers(LONGROPE_FACTORS.short), numbers(LONGROPE_FACTORS.long)];
+  const longropeFactors = short && long && { short, long };
+  const contents = { values, tensors, ropeFactors: numbers(ROPE_FACTORS), longropeFactors };
   const read = architecture.config(ggufConfigReader(family, contents, "the GGUF file"), family.modelType);
   const has: HasWeight = ({ gguf }) => gguf[0]?.pieces.every(({ tensor }) => tensors.has(tensor)) === true;
   checkSameModel(architecture, config, read, has, "GGUF");

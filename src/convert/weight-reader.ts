@@ -20,7 +20,7 @@ const PIECE_CELLS = 2 ** 18;
 /** Cells that are gathered in one pass over a tensor of the other orientation. */
 const BLOCK_CELLS = 2 ** 24;
 
-export interface ReadOptions {
+interface ReadOptions {
   /** Gives the bits of the elements, which keep what decoding and encoding might not (a NaN's payload). */
   readonly isKept: boolean;
   /** What the target has taken off each number. */

@@ -1,12 +1,13 @@
 import { nearest, PointError } from "../errors.ts";
 import { scanAddress, scanPositions } from "../points/address-text.ts";
 import { Scanner } from "../points/scanner.ts";
-import { EDIT_ACTIONS, type EditAction, type EditObject } from "./edit-spec.ts";
+import { EDIT_ACTIONS, type EditAction, type EditObject, ROUTING_ACTIONS } from "./edit-spec.ts";
 
 const WITH_ACTION: Readonly<Record<string, readonly EditAction[]>> = {
   times: ["add"],
   sequence: ["patch"],
   anyModel: ["patch", "mean"],
+  expert: EDIT_ACTIONS.filter((action) => !ROUTING_ACTIONS.some((routing) => routing === action)),
 };
 const KEYS: readonly string[] = ["at", "positions", ...EDIT_ACTIONS, ...Object.keys(WITH_ACTION)];
 
@@ -41,7 +42,34 @@ export function checkEdit(edit: unknown, refuse: RefuseKey = refuseObject(edit))
   checkTimes(given, refuse);
   checkSequence(given, refuse);
   checkAnyModel(given, refuse);
-  return { ...given, ...placeOf(given, refuse) };
+  const { expert, ...others } = given;
+  return { ...others, ...ofExpert(placeOf(given, refuse), expert, refuse) };
+}
+
+type Place = Pick<EditObject, "at" | "positions">;
+
+/** The address of what one expert holds, where `expert` says which. */
+function ofExpert(place: Place, expert: unknown, refuse: RefuseKey): Place {
+  if (expert === undefined) return place;
+  if (!isExpert(expert)) {
+    throw refuse("expert", { expected: "expert is a whole number from 0", got: shown(expert), remedy: "Give 17." });
+  }
+  const [, block, inBlock = ""] = /^(L(?:\d+|\*)|blocks\.(?:\d+|\*))\.(.*)$/.exec(place.at) ?? [];
+  const part =
+    inBlock === "router" || inBlock === "router.weights" ? "weight" : /^experts\.([a-zA-Z]+)/.exec(inBlock)?.[1];
+  if (block === undefined || part === undefined) {
+    throw refuse("expert", {
+      expected: "expert goes with what each chosen expert has a place in",
+      got: place.at,
+      remedy: "Give it with blocks.5.router.weights or blocks.5.experts.post, or name the expert: L5.E17.",
+    });
+  }
+  const index = inBlock.includes("[") ? inBlock.slice(inBlock.indexOf("[")) : "";
+  return { ...place, at: `${block}.experts.${expert}.${part}${index}` };
+}
+
+function isExpert(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** The one thing that an edit does. */
@@ -59,7 +87,7 @@ function theAction(given: Checked, refuse: RefuseKey): EditAction {
 }
 
 /** The address without its positions, and the positions from wherever they were given. */
-function placeOf(given: Checked, refuse: RefuseKey): Pick<EditObject, "at" | "positions"> {
+function placeOf(given: Checked, refuse: RefuseKey): Place {
   const { at, positions } = given;
   if (typeof at !== "string") {
     const remedy = 'Add at: "L5.N1234", for instance.';
@@ -108,6 +136,9 @@ const CHECKS: Readonly<Record<EditAction, CheckAction>> = {
   patch: checkRecording,
   mean: checkRecording,
   call: checkFunction,
+  ban: checkExperts,
+  force: checkExperts,
+  swap: checkSwap,
 };
 
 function checkVector(value: unknown, key: EditAction, refuse: RefuseKey): void {
@@ -168,6 +199,19 @@ function checkFunction(value: unknown, key: EditAction, refuse: RefuseKey): void
   if (typeof value === "function") return;
   const remedy = "Give (value, { positions }) => { ... }; text and JSON cannot hold one.";
   throw refuse(key, { expected: "call takes a function", got: shown(value), remedy });
+}
+
+function checkExperts(value: unknown, key: EditAction, refuse: RefuseKey): void {
+  const experts = [value].flat();
+  if (experts.length > 0 && experts.every(isExpert) && new Set(experts).size === experts.length) return;
+  const remedy = "Give 17 or [3, 17].";
+  throw refuse(key, { expected: `${key} takes an expert or several, each once`, got: shown(value), remedy });
+}
+
+function checkSwap(value: unknown, key: EditAction, refuse: RefuseKey): void {
+  if (Array.isArray(value) && value.length === 2 && value.every(isExpert) && value[0] !== value[1]) return;
+  const remedy = "Give [3, 17]: 17 in the place of 3.";
+  throw refuse(key, { expected: "swap takes two experts, the one that goes first", got: shown(value), remedy });
 }
 
 function checkTimes({ times }: Checked, refuse: RefuseKey): void {

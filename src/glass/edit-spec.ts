@@ -32,6 +32,9 @@ export type EditFunction = (
   },
 ) => void | Tensor | Promise<void> | Promise<Tensor | undefined>;
 
+/** One expert or several. */
+export type Experts = number | readonly number[];
+
 /** One action at one address; edits of a list apply one after another. */
 export interface EditObject {
   /** An address; it may itself carry `@positions`. */
@@ -51,6 +54,15 @@ export interface EditObject {
   /** Puts in the mean over all recorded rows. */
   readonly mean?: Recorded | RecordingRef;
   readonly call?: EditFunction;
+  // Of a router, `L5.router`; the weights of experts then follow the family's formula over those that are chosen:
+  /** No token goes to these experts. */
+  readonly ban?: Experts;
+  /** Every token goes to these experts, whatever their groups, and to the best of the others as usual. */
+  readonly force?: Experts;
+  /** A token that chose the first expert and not the second goes to the second instead. */
+  readonly swap?: readonly [from: number, to: number];
+  /** With an address such as `blocks.5.router.weights`: of this expert alone, as `blocks.5.experts.17.weight` is. */
+  readonly expert?: number;
   /** With `add`: multiplies the vector. */
   readonly times?: number;
   /** With `patch`: which of the recording's sequences; 0 unless stated. */
@@ -59,6 +71,13 @@ export interface EditObject {
   readonly anyModel?: boolean;
 }
 
-export const EDIT_ACTIONS = ["set", "add", "scale", "clamp", "projectOut", "patch", "mean", "call"] as const;
+/** What is done to a router's choice. */
+export const ROUTING_ACTIONS = ["ban", "force", "swap"] as const;
+
+export const EDIT_ACTIONS = [
+  ...(["set", "add", "scale", "clamp", "projectOut", "patch", "mean", "call"] as const),
+  ...ROUTING_ACTIONS,
+] as const;
 
 export type EditAction = (typeof EDIT_ACTIONS)[number];
+export type RoutingAction = (typeof ROUTING_ACTIONS)[number];

@@ -8,7 +8,10 @@ import {
   type EditAction,
   type EditObject,
   type EditSpec,
+  type Experts,
   type RecordingRef,
+  ROUTING_ACTIONS,
+  type RoutingAction,
   type Vector,
   type VectorRef,
 } from "./edit-spec.ts";
@@ -16,6 +19,7 @@ import {
 /**
  * Edits as text: an address, an operator and a value, as in `L5.N1234 = 0`, `L3.residPost += 4 * vec.safetensors:v @generated`,
  * `L2.mlp *= 0.5`, `L4.H1@7 = patch(clean.safetensors, 2)`. Files and tensors with unusual names stand in double quotes.
+ * What is done to a router's choice is a word: `L5.router ban 17`, `L5.router@7 force [3, 17]`, `L5.router swap 3 -> 17`.
  */
 
 /** What an edit says, in whichever of its three forms it is given, checked as far as it can be without a model. */
@@ -32,10 +36,10 @@ function parseEditText(text: string): EditObject {
   const { text: at } = scanAddress(scanner);
   const before = scanPositions(scanner);
   scanner.skipSpace();
-  const operator = readOperator(scanner);
+  const readParts = readRoutingAction(scanner) ?? OPERATORS[readOperator(scanner)];
   scanner.skipSpace();
   const valueAt = scanner.at;
-  const parts = OPERATORS[operator](scanner);
+  const parts = readParts(scanner);
   scanner.skipSpace();
   const positionsAt = scanner.at;
   const after = scanPositions(scanner);
@@ -59,6 +63,51 @@ const OPERATORS: Readonly<Record<Operator, (scanner: Scanner) => Parts>> = {
   "-=": (scanner) => readTimes(scanner, -1),
   "*=": (scanner) => ({ scale: readVector(scanner) }),
 };
+
+const ROUTING: Readonly<Record<RoutingAction, (scanner: Scanner) => Parts>> = {
+  ban: (scanner) => ({ ban: readExperts(scanner) }),
+  force: (scanner) => ({ force: readExperts(scanner) }),
+  swap: (scanner) => {
+    const from = readExpert(scanner);
+    scanner.skipSpace();
+    if (!scanner.take("->")) throw scanner.fail({ expected: "-> must stand", remedy: "Write swap 3 -> 17." });
+    scanner.skipSpace();
+    return { swap: [from, readExpert(scanner)] };
+  },
+};
+
+/** What is done to a router, where its word comes next. */
+function readRoutingAction(scanner: Scanner): ((scanner: Scanner) => Parts) | undefined {
+  const at = scanner.at;
+  const word = scanner.match(/[A-Za-z]+(?![\w(])/y);
+  const action = ROUTING_ACTIONS.find((name) => name === word);
+  if (action !== undefined) return ROUTING[action];
+  const close = word === "" ? undefined : nearest(word, ROUTING_ACTIONS);
+  if (close !== undefined) {
+    throw scanner.fail({ at, expected: "an operator must follow the address", remedy: `Did you mean ${close}?` });
+  }
+  scanner.at = at;
+  return undefined;
+}
+
+/** `17` or `[3, 17]` */
+function readExperts(scanner: Scanner): Experts {
+  if (!scanner.take("[")) return readExpert(scanner);
+  const experts: number[] = [];
+  do {
+    scanner.skipSpace();
+    experts.push(readExpert(scanner));
+    scanner.skipSpace();
+  } while (scanner.take(","));
+  if (scanner.take("]")) return experts;
+  throw scanner.fail({ expected: "a comma or ] must stand", remedy: "Write [3, 17]." });
+}
+
+function readExpert(scanner: Scanner): number {
+  const digits = scanner.match(/\d{1,9}(?![\w.])/y);
+  if (digits !== "") return Number(digits);
+  throw scanner.fail({ expected: "an expert's number must stand", remedy: "Write it as 17." });
+}
 
 /** What somebody may have meant by other marks. */
 const NEAR_OPERATORS: Readonly<Record<string, string>> = {
@@ -287,7 +336,14 @@ const FORMATS: Readonly<Record<EditAction, (edit: EditObject) => string>> = {
     `= patch(${[formatRecording(patch), ...(sequence === undefined ? [] : [sequence])].join(", ")})`,
   mean: ({ mean }) => `= mean(${formatRecording(mean)})`,
   call: () => "= call",
+  ban: ({ ban }) => `ban ${formatExperts(ban)}`,
+  force: ({ force }) => `force ${formatExperts(force)}`,
+  swap: ({ swap = [] }) => `swap ${swap.join(" -> ")}`,
 };
+
+function formatExperts(experts: Experts = []): string {
+  return typeof experts === "number" ? `${experts}` : `[${experts.join(", ")}]`;
+}
 
 function formatTimes(vector: string, times: number | undefined): string {
   if (times === undefined) return `+= ${vector}`;

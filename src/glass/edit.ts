@@ -18,8 +18,27 @@ export type EditForm =
   | { readonly on: "pairs"; readonly kind: (typeof EDIT_PAIRS_KINDS)[number]; readonly width: number }
   /** Scores or weights of attention, each by a number of its own. */
   | { readonly on: "eachPair" }
+  /** What the experts that a row chose hold, a piece of it, wherever the row has a place for the expert. */
+  | {
+      readonly on: "experts";
+      readonly kind: EditKind;
+      readonly nPieces: number;
+      readonly pieceSize: number;
+      readonly width: number;
+    }
+  /** Which experts a row chose: one in the place of another. */
+  | { readonly on: "chosen" }
   /** A function of the caller, for which the program stops. */
   | { readonly on: "call" };
+
+/** What edits ask of a router's choice, which they must leave possible together. */
+export interface Routing {
+  readonly banned: readonly number[];
+  readonly forced: readonly number[];
+  readonly swap?: readonly [from: number, to: number];
+  readonly nExperts: number;
+  readonly nExpertsPerToken: number;
+}
 
 /** A place in the program that edits may use. */
 export interface EditSlot {
@@ -44,6 +63,14 @@ export interface Edit extends EditSlot {
   readonly piece: number;
   /** Key position, of scores and weights of attention; −1 for all. */
   readonly key: number;
+  /** Of what one expert holds the expert, of a swap the one that goes; −1 otherwise. */
+  readonly expert: number;
+  /** Of a swap the expert that comes; −1 otherwise. */
+  readonly successor: number;
+  /** What it asks of a router's choice. */
+  readonly routing?: Routing;
+  /** Whether it goes on with the edit before it, with which it is counted. */
+  readonly isContinued?: boolean;
   /**
    * The operand at a position: of rows `width` numbers, for each pair [nHeads, position + 1].
    * @throws PointError where a recording does not have the position.

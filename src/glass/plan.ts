@@ -8,7 +8,7 @@ import { expand, prune, tap, withOutputs } from "../tape/rewrite.ts";
 import { type Part, splitAtGaps } from "../tape/split.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Node, Value } from "../tape/value.ts";
-import { applyEdits, beforeEdits, type CallGap } from "./apply-edits.ts";
+import { applyEdits, beforeEdits, type CallGap, chosenFor } from "./apply-edits.ts";
 import type { EditSlots } from "./edit.ts";
 import { type Ragged, raggedWindow } from "./ragged.ts";
 
@@ -65,6 +65,10 @@ export interface Selection {
 
 export interface PlannedRead extends Read {
   readonly output: string;
+  /** Whether the output has all rows of the step, of which the read's positions are taken from it. */
+  readonly hasAllRows: boolean;
+  /** Of a part of one expert the output that says which experts each row of the step chose. */
+  readonly chosen?: string;
   /** The window of a value over (row, key) pairs; undefined for one without keys. */
   readonly ragged: Ragged | undefined;
 }
@@ -112,16 +116,29 @@ export function planGlass(
   const rows = inputLeaf(tape, "rows");
   const planned: PlannedRead[] = [];
   const values = new Map<string, Value>();
+  const known = new Map<string, string>();
+  /** The output of a point at some positions, of which parts of several experts may be taken. */
+  const outputOf = ({ entry, positions, before = false }: Read): string => {
+    const { row, layer, name } = entry;
+    const key = JSON.stringify([name, positions, before]);
+    const output = known.get(key) ?? `read ${known.size}`;
+    if (known.has(key)) return output;
+    known.set(key, output);
+    const value = (point: string): Value =>
+      (before ? tape.points.get(beforeEdits(point)) : undefined) ?? pointValue(tape, point);
+    const whole = row.derive === undefined ? value(name) : buildDerived(tape, row, layer, value);
+    values.set(output, positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name)));
+    return output;
+  };
   const extended = extendTape(tape, () => {
     for (const { entry, positions, before } of reads) {
-      const { row, layer, name } = entry;
-      const value = (point: string): Value =>
-        (before ? tape.points.get(beforeEdits(point)) : undefined) ?? pointValue(tape, point);
-      const whole = row.derive === undefined ? value(name) : buildDerived(tape, row, layer, value);
-      const selected = positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name));
-      const output = `read ${planned.length}`;
-      values.set(output, selected);
-      planned.push({ entry, positions, before, output, ragged: raggedWindow(selected) });
+      const { whole = entry, indices } = entry.ofExpert ?? {};
+      // Rows are selected as float values; of whole numbers, which are few, all are handed out.
+      const hasAllRows = whole.type === "int";
+      const output = outputOf({ entry: whole, positions: hasAllRows ? "all" : positions, before });
+      const chosen = indices && outputOf({ entry: indices, positions: "all" });
+      const ragged = raggedWindow(values.get(output) as Value);
+      planned.push({ entry, positions, before, output, hasAllRows, chosen, ragged });
     }
     const scope: GlassScope = {
       at: (name) => pointValue(tape, name),
@@ -136,6 +153,10 @@ export function planGlass(
   if (!logits) outputs.delete("logits");
   for (const [output, value] of values) outputs.set(output, value);
   for (const { name } of gaps) outputs.set(name, pointValue(extended, name));
+  for (const [slot, { form }] of edits.slots.entries()) {
+    if (form.on !== "experts" && form.on !== "chosen") continue;
+    outputs.set(chosenFor(slot), pointValue(extended, chosenFor(slot)));
+  }
   const pruned = prune(withOutputs(extended, Object.fromEntries(outputs)), { keepsState });
   return {
     tape: pruned,

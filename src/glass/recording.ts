@@ -11,6 +11,8 @@ export interface Recorded {
   get(point: string, options?: { readonly sequence?: number }): Tensor;
   /** The first recorded position of a sequence. */
   start(point: string, sequence: number): number;
+  /** Positions of the rows of `get`, where a part of one expert can be had, which has a row only where a token went to it. */
+  positions?(point: string, options: { readonly sequence: number }): readonly number[];
   /** Mean over all recorded rows, element by element. */
   mean(point: string): Tensor;
 }

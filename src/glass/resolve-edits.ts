@@ -2,17 +2,21 @@ import { PointError } from "../errors.ts";
 import { type Address, parseAddress } from "../points/address.ts";
 import type { CatalogEntry, PointCatalog } from "../points/catalog.ts";
 import { atLayer } from "../points/names.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Edit, EditForm } from "./edit.ts";
+import { sameShape } from "../tensor/shape.ts";
+import type { Edit, EditForm, Routing } from "./edit.ts";
 import {
   EDIT_ACTIONS,
   type EditAction,
   type EditObject,
   type RecordingRef,
+  ROUTING_ACTIONS,
+  type RoutingAction,
   type Vector,
   type VectorRef,
 } from "./edit-spec.ts";
+import { recordedKeys, recordedMean, recordedOfExpert, recordedRows } from "./recorded-values.ts";
 import type { Recorded } from "./recording.ts";
+import { routingEdits } from "./routing.ts";
 
 /** Brings what edits name in files. */
 export interface EditFiles {
@@ -30,18 +34,29 @@ export interface AddressedEdit {
   readonly action: EditAction;
   readonly address: Address;
   readonly positions: Edit["positions"];
+  readonly routing?: Routing;
+  readonly isContinued?: boolean;
 }
 
 /** Looks up where an edit applies: one edit for each component that it names. @throws PointError */
 export function addressEdit(spec: EditObject, text: string, catalog: PointCatalog): AddressedEdit[] {
   const { addresses, positions = "all" } = parseAddress(spec.at, catalog);
   const action = EDIT_ACTIONS.find((name) => spec[name] !== undefined) as EditAction;
-  return addresses.map((address) => {
+  const common = { text, spec, action, positions: spec.positions ?? positions };
+  return addresses.flatMap((address): AddressedEdit[] => {
+    if (isRouting(action)) {
+      const edits = routingEdits(address, spec, action, text, catalog);
+      return edits.map((edit, i) => ({ ...common, ...edit, isContinued: i > 0 }));
+    }
     const onSource = sourceOf(address, spec, action, text, catalog);
     checkAction(onSource.entry, action, text);
     checkInfinite(onSource.entry, spec, text);
-    return { text, spec, action, address: onSource, positions: spec.positions ?? positions };
+    return [{ ...common, address: onSource }];
   });
+}
+
+function isRouting(action: EditAction): action is RoutingAction {
+  return ROUTING_ACTIONS.some((one) => one === action);
 }
 
 /** An edit of a derived point as one of the value that it follows from, where that is the same. */
@@ -56,8 +71,14 @@ function sourceOf(
   const { derive } = entry.row;
   if (derive === undefined) return address;
   const isScaled = (action === "scale" && typeof spec.scale === "number") || (action === "set" && spec.set === 0);
-  if (isScaled && derive.scalesWith !== undefined && index.length < 2) {
-    return { ...address, entry: catalog.get(atLayer(derive.scalesWith, entry.layer)) };
+  if (isScaled && derive.scalesWith !== undefined) {
+    const whole = atLayer(derive.scalesWith, entry.layer);
+    const { ofExpert } = entry;
+    const source = catalog.get(
+      ofExpert === undefined ? whole : whole.replace("experts.", `experts.${ofExpert.expert}.`),
+    );
+    // A piece of the one is that piece of the other times a number; an element only where both have the same ones.
+    if (index.length < 2 || sameShape(source.shape, entry.shape)) return { ...address, entry: source };
   }
   throw new PointError("point.edit", {
     path,
@@ -72,6 +93,22 @@ function isOverKeys({ shape }: CatalogEntry): boolean {
 }
 
 function checkAction(entry: CatalogEntry, action: EditAction, path: string): void {
+  if (entry.type === "int") {
+    throw new PointError("point.edit", {
+      path,
+      expected: `${entry.name} are whole numbers, which experts were chosen, so they cannot be edited as values`,
+      got: action,
+      remedy: `Ban, force or swap experts: L${entry.layer}.router swap 3 -> 17.`,
+    });
+  }
+  if (entry.ofExpert !== undefined && action === "call") {
+    throw new PointError("point.edit", {
+      path,
+      expected: "a function gets whole rows, with a place for each chosen expert",
+      got: entry.name,
+      remedy: `Give call at ${entry.ofExpert.whole.name}, whose places ${entry.ofExpert.indices.name} names, or set, add, scale or clamp.`,
+    });
+  }
   if (!isOverKeys(entry) || (action !== "projectOut" && action !== "mean")) return;
   throw new PointError("point.edit", {
     path,
@@ -88,18 +125,28 @@ function checkInfinite({ name, row }: CatalogEntry, { set }: EditObject, path: s
     path,
     expected: `${name} takes finite numbers`,
     got: "-Infinity",
-    remedy: "Only attention scores may be -Infinity, which hides a key.",
+    remedy: name.includes(".router.")
+      ? "To keep an expert from being chosen, ban it."
+      : "Only attention scores may be -Infinity, which hides a key.",
   });
 }
 
 /** Reads what the edit works with, and checks that it fits. */
 export async function resolveEdit(edit: AddressedEdit, files: EditFiles): Promise<Edit> {
-  const { address, text, positions } = edit;
+  const { address, text, positions, routing, isContinued } = edit;
   const { entry, index } = address;
   const overKeys = isOverKeys(entry);
   const { form, operand } = overKeys ? await pairEdit(edit, files) : await rowEdit(edit, files);
-  const piece = overKeys ? (index[0] ?? -1) : pieceOf(entry, index).piece;
-  return { entry, form, text, positions, piece, key: overKeys ? (index[1] ?? -1) : -1, operand, call: edit.spec.call };
+  const [from = -1, to = -1] = routing?.swap ?? [];
+  return {
+    // Which expert it is of is an input, so all experts share a program.
+    entry: entry.ofExpert?.whole ?? entry,
+    ...{ form, text, positions, operand, routing, isContinued, call: edit.spec.call },
+    piece: overKeys ? (index[0] ?? -1) : pieceOf(entry, index).piece,
+    key: overKeys ? (index[1] ?? -1) : -1,
+    expert: entry.ofExpert?.expert ?? from,
+    successor: to,
+  };
 }
 
 interface Resolved {
@@ -114,12 +161,9 @@ async function rowEdit(edit: AddressedEdit, files: EditFiles): Promise<Resolved>
   if (action === "call") return CALL;
   const { entry, index } = address;
   const { nPieces, pieceSize, piece } = pieceOf(entry, index);
+  const on = entry.ofExpert === undefined ? "rows" : "experts";
   const form = (kind: Extract<EditForm, { on: "rows" }>["kind"], width: number): EditForm => ({
-    on: "rows",
-    kind,
-    nPieces,
-    pieceSize,
-    width,
+    ...{ on, kind, nPieces, pieceSize, width },
   });
   const constant = (kind: Parameters<typeof form>[0], values: ArrayLike<number>): Resolved => ({
     form: form(kind, values.length),
@@ -128,9 +172,16 @@ async function rowEdit(edit: AddressedEdit, files: EditFiles): Promise<Resolved>
   switch (action) {
     case "clamp":
       return constant("clamp", spec.clamp as readonly [number, number]);
+    case "ban":
+      return constant("add", bans(edit.routing as Routing));
+    case "force":
+      return constant("set", [Number.POSITIVE_INFINITY]);
+    case "swap":
+      return { form: { on: "chosen" }, operand: () => [] };
     case "patch": {
       const recorded = await recordingOf(edit, action, entry, files);
-      const rows = recordedRows(recorded, entry, spec.sequence ?? 0, text);
+      const rowsOf = entry.ofExpert === undefined ? recordedRows : recordedOfExpert;
+      const rows = rowsOf(recorded, entry, spec.sequence ?? 0, text);
       return { form: form("set", pieceSize), operand: (position) => pieceAt(rows(position).data, piece, pieceSize) };
     }
     case "mean": {
@@ -197,6 +248,13 @@ function checkLength(values: ArrayLike<number>, size: number, isWhole: boolean, 
   });
 }
 
+/** What takes banned experts out of a choice and leaves the scores of others as they are to the last bit. */
+function bans({ banned, nExperts }: Routing): Float64Array {
+  const addends = new Float64Array(nExperts).fill(-0);
+  for (const expert of banned) addends[expert] = Number.NEGATIVE_INFINITY;
+  return addends;
+}
+
 /** x + −0 is x for every x, even −0, whose sign x + 0 would lose. */
 function addend(values: ArrayLike<number>, times: number): Float64Array {
   return Float64Array.from(values, (value) => value * times || -0);
@@ -219,78 +277,5 @@ async function recordingOf(
     expected: `a recording of this model, ${fingerprint.slice(0, 12)}`,
     got: `one of ${recording.fingerprint.slice(0, 12)}`,
     remedy: "Record with this model, or give { ..., anyModel: true } where that is meant.",
-  });
-}
-
-/** The recorded row of a point at each position. */
-function recordedRows(recorded: Recorded, entry: CatalogEntry, sequence: number, path: string) {
-  const tensor = recordedTensor(recorded, entry, sequence, path);
-  checkShape(tensor.shape.slice(1), entry.shape.slice(1) as number[], path);
-  const start = recorded.start(entry.name, sequence);
-  return (position: number): Tensor => {
-    if (position < start || position >= start + tensor.shape[0]) {
-      throw notRecorded(position, start, start + tensor.shape[0], path);
-    }
-    return tensor.row(position - start);
-  };
-}
-
-/** The recorded scores or weights of all heads at each position, over the keys up to it. */
-function recordedKeys(recorded: Recorded, entry: CatalogEntry, sequence: number, path: string) {
-  const tensor = recordedTensor(recorded, entry, sequence, path);
-  const [nHeads, nRows, nKeys] = tensor.shape;
-  checkShape([nHeads], [entry.shape[0] as number], path);
-  const start = recorded.start(entry.name, sequence);
-  return (position: number): Float64Array => {
-    if (position < start || position >= start + nRows) throw notRecorded(position, start, start + nRows, path);
-    const keys = new Float64Array(nHeads * (position + 1));
-    for (let head = 0; head < nHeads; head++) {
-      const from = (head * nRows + position - start) * nKeys;
-      keys.set(tensor.data.subarray(from, from + position + 1), head * (position + 1));
-    }
-    return keys;
-  };
-}
-
-function recordedTensor(recorded: Recorded, { name }: CatalogEntry, sequence: number, path: string): Tensor {
-  const { sequences, points } = recorded;
-  if (!points.includes(name)) {
-    const got = `a recording of ${points.slice(0, 6).join(", ")}`;
-    throw new PointError("point.edit", {
-      path,
-      expected: `${name} must have been recorded`,
-      got,
-      remedy: `Record it: read: ["${name}"].`,
-    });
-  }
-  if (sequences[sequence] === undefined) {
-    const expected = `the recording has sequences 0 to ${sequences.length - 1}`;
-    throw new PointError("point.edit", { path, expected, got: `${sequence}`, remedy: "Choose one of them." });
-  }
-  return recorded.get(name, { sequence });
-}
-
-function recordedMean(recorded: Recorded, entry: CatalogEntry, path: string): Tensor {
-  const mean = recorded.mean(entry.name);
-  checkShape(mean.shape, entry.shape.slice(1) as number[], path);
-  return mean;
-}
-
-function checkShape(found: readonly number[], wanted: readonly number[], path: string): void {
-  if (found.length === wanted.length && found.every((size, i) => size === wanted[i])) return;
-  throw new PointError("point.edit", {
-    path,
-    expected: `a recording of a model of the same sizes, here [${wanted.join(", ")}]`,
-    got: `[${found.join(", ")}]`,
-    remedy: "Record with this model.",
-  });
-}
-
-function notRecorded(position: number, start: number, end: number, path: string): PointError {
-  return new PointError("point.edit", {
-    path,
-    expected: `the recording has positions ${start} to ${end - 1}`,
-    got: `position ${position}`,
-    remedy: "Restrict the edit to them, as in @2:5, or record a longer text.",
   });
 }

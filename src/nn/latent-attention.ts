@@ -3,6 +3,7 @@ import { point, scope } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
 import { groupName } from "../weights/schema.ts";
 import { rmsNorm } from "./norm.ts";
+import type { Rotation } from "./rotary.ts";
 import type { LayerCache } from "./step.ts";
 
 /** Projections [out, in] of one layer of multi-head latent attention. */
@@ -41,10 +42,8 @@ const LATENT_NORM = { normEps: 1e-6 };
 interface LatentAttentionOptions {
   /** On q · k. */
   readonly scale: number;
-  /** Turns the last qkRopeHeadDim dimensions of queries [T, nHeads, qkHeadDim]. */
-  readonly rotateQ: (q: Value) => Value;
-  /** Turns the key [T, 1, qkRopeHeadDim] that all heads share. */
-  readonly rotateK: (k: Value) => Value;
+  /** Of the last qkRopeHeadDim dimensions of queries, and of the key that all heads share. */
+  readonly rotate: Rotation;
 }
 
 /**
@@ -57,17 +56,17 @@ export function latentAttention(
   c: LatentAttentionConfig,
   rows: Value,
   cache: LayerCache,
-  { scale, rotateQ, rotateK }: LatentAttentionOptions,
+  { scale, rotate }: LatentAttentionOptions,
 ): Value {
   const { nHeads, qkNopeHeadDim: nope, qkRopeHeadDim, vHeadDim: vDim } = c;
   return scope(groupName(w), () => {
     const queried = queryInput(x, w);
     const q = point("q", splitHeads(matmul(queried, w.wQ), { nHeads, headDim: nope + qkRopeHeadDim })); // [T, nHeads, qkHeadDim]
-    const rotQ = point("rotQ", rotateQ(q));
+    const rotQ = point("rotQ", rotate(q, nope));
     const latent = rmsNorm(matmul(x, w.wKvLatent, w.bKvLatent), w.kvLatentNorm, LATENT_NORM);
     const kvLatent = point("kvLatent", cache.rounded(latent)); // [T, kvLoraRank]
     const key = splitHeads(matmul(x, w.wKRope, w.bKRope), { nHeads: 1, headDim: qkRopeHeadDim });
-    const kRope = point("kRope", mergeHeads(cache.rounded(rotateK(key)))); // [T, qkRopeHeadDim]
+    const kRope = point("kRope", mergeHeads(cache.rounded(rotate(key)))); // [T, qkRopeHeadDim]
     const cached = cache.append(oneHead(kRope), oneHead(kvLatent), rows);
     const z = point("z", latentAttentionOp(rotQ, w.wK, w.wV, cached, rows, { scale, nope, vDim })); // [T, nHeads, vHeadDim]
     return point("out", matmul(mergeHeads(z), w.wO, w.bO)); // [T, dModel]

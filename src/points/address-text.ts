@@ -1,6 +1,7 @@
-import { nearest } from "../errors.ts";
+import { nearest, type PointError } from "../errors.ts";
 import type { Positions } from "./read-spec.ts";
 import type { Scanner } from "./scanner.ts";
+import { EXPERT_PARTS } from "./sparse-rows.ts";
 
 /**
  * The grammar of addresses, without any model: `L5.N1234`, `L5.H3.q[7]`, `blocks.*.mlp.out`, `mlp_act.5[611]`, each
@@ -22,19 +23,27 @@ export type EditPositions = Positions | "prompt" | "generated";
 /** Parts of a head, as they are written behind `L5.H3.`. */
 const HEAD_PARTS = ["q", "rotQ", "k", "rotK", "v", "z", "result", "scores", "pattern"];
 
+/** Parts of an expert, as they are written behind `L5.E17.`. */
+const EXPERT_PART_NAMES = EXPERT_PARTS.map(({ part }) => part);
+
 /** What short names behind `L5.` stand for; others are points of that block by their own names. */
 const COMPONENTS = new Map([
   ["mlp", "mlp.out"],
   ["attn", "attn.out"],
   ["router", "router.weights"],
+  ["shared", "shared.contribution"],
 ]);
 
-/** What is written behind `L5.` with a number, or two: how, what it is, an example, and the point that it is a piece of. */
+/** What is written in full for what short names stand for: the names of whole components. */
+const LONG = [
+  { pattern: /^(blocks\.(?:\*|\d+)\.router)$/, behind: ".weights" },
+  { pattern: /^(blocks\.(?:\*|\d+)\.experts\.\d+)$/, behind: ".contribution" },
+];
+
+/** What is written behind `L5.` with a number: how, what it is, an example, and the point that it is a piece of. */
 const NUMBERED = [
   { pattern: /^N(.*)$/, what: "a neuron", example: "N7", name: "mlp.post" },
   { pattern: /^H([^.]*)$/, what: "a head", example: "H3", name: "attn.z" },
-  { pattern: /^E([^.]*)$/, what: "an expert", example: "E17", name: "experts.contribution" },
-  { pattern: /^E([^.]*)\.N(.*)$/, what: "an expert's neuron", example: "E17.N200", name: "experts.post" },
   { pattern: /^shared\.N(.*)$/, what: "a neuron of the shared expert", example: "shared.N7", name: "shared.post" },
 ];
 
@@ -82,7 +91,7 @@ interface Component {
 /** `L5`, and what may stand behind it; any other name is itself. */
 function readComponent(scanner: Scanner, from: number, name: string): Component {
   const [, letter = "", layer = "", rest] = /^([Ll])(\*|\d+|(?=\.|$))(?:\.(.*))?$/.exec(name) ?? [];
-  if (letter === "") return { name, index: [] };
+  if (letter === "") return { name: inFull(name), index: [] };
   if (letter === "l" || layer === "") {
     const remedy = `Did you mean L${layer || 5}${rest === undefined ? "" : `.${rest}`}?`;
     throw scanner.fail({ at: from, expected: "a layer is written L and its number", remedy });
@@ -94,8 +103,13 @@ function readComponent(scanner: Scanner, from: number, name: string): Component 
     const remedy = `Write ${name}mlp, ${name}H3 or ${name}N7.`;
     throw scanner.fail({ at, expected: "a component follows the dot", remedy });
   }
-  const { name: inBlock, ...which } = readHeadPart(scanner, at, rest) ?? readNumbered(scanner, at, rest);
+  const { name: inBlock, ...which } =
+    readHeadPart(scanner, at, rest) ?? readExpertPart(scanner, at, rest) ?? readNumbered(scanner, at, rest);
   return { name: `${block}.${inBlock}`, ...which };
+}
+
+function inFull(name: string): string {
+  return name + (LONG.find(({ pattern }) => pattern.test(name))?.behind ?? "");
 }
 
 /** `H3.q` and its like. */
@@ -104,16 +118,35 @@ function readHeadPart(scanner: Scanner, at: number, text: string): Component | u
   if (digits === undefined || part === undefined) return undefined;
   const queryHead = readNumber(scanner, at, digits, { what: "a head", example: "H3" });
   if (HEAD_PARTS.includes(part)) return { name: `attn.${part}`, index: [queryHead], queryHead };
-  const close = part === "" ? undefined : nearest(part, HEAD_PARTS);
-  const remedy = close === undefined ? `A head has ${HEAD_PARTS.join(", ")}.` : `Did you mean ${close}?`;
-  throw scanner.fail({ at: at + text.length - part.length, expected: "a part of the head must follow", remedy });
+  throw unknownPart(scanner, at + text.length - part.length, part, "a head", HEAD_PARTS);
 }
 
-/** `N7`, `E17.N200` and their like, a short name, or a point of the block. */
+/** `E17`, `E17.N200`, `E17.pre` and their like. */
+function readExpertPart(scanner: Scanner, at: number, text: string): Component | undefined {
+  const [, digits, part = "contribution"] = /^E([^.]*)(?:\.(.*))?$/.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  const isNeuron = /^N/.test(part);
+  const [what, example] = isNeuron ? ["an expert's neuron", "E17.N200"] : ["an expert", "E17"];
+  const expert = readNumber(scanner, at, digits, { what, example });
+  if (isNeuron) {
+    return { name: `experts.${expert}.post`, index: [readNumber(scanner, at, part.slice(1), { what, example })] };
+  }
+  if (EXPERT_PART_NAMES.some((name) => name === part)) return { name: `experts.${expert}.${part}`, index: [] };
+  throw unknownPart(scanner, at + text.length - part.length, part, "an expert", EXPERT_PART_NAMES);
+}
+
+function unknownPart(scanner: Scanner, at: number, part: string, of: string, parts: readonly string[]): PointError {
+  const close = part === "" ? undefined : nearest(part, parts);
+  const has = `${of[0].toUpperCase()}${of.slice(1)} has ${parts.join(", ")}.`;
+  const remedy = close === undefined ? has : `Did you mean ${close}?`;
+  return scanner.fail({ at, expected: `a part of ${of.replace(/^an? /, "the ")} must follow`, remedy });
+}
+
+/** `N7` and its like, a short name, or a point of the block. */
 function readNumbered(scanner: Scanner, at: number, text: string): Component {
   for (const { pattern, name, ...form } of NUMBERED) {
-    const [, ...numbers] = pattern.exec(text) ?? [];
-    if (numbers.length > 0) return { name, index: numbers.map((digits) => readNumber(scanner, at, digits, form)) };
+    const [, digits] = pattern.exec(text) ?? [];
+    if (digits !== undefined) return { name, index: [readNumber(scanner, at, digits, form)] };
   }
   return { name: COMPONENTS.get(text) ?? text, index: [] };
 }

@@ -11,10 +11,12 @@ export interface Address {
   readonly text: string;
   readonly entry: CatalogEntry;
   /**
-   * Into the axes after T: nothing for the whole row, [neuron], [head], [head, element]; for what is laid out over keys
-   * [head] or [head, key].
+   * Into the axes after T: nothing for the whole row, [neuron], [head], [head, element]; of one expert those after its
+   * place, [neuron]; for what is laid out over keys [head] or [head, key].
    */
   readonly index: readonly number[];
+  /** Of what one expert holds, such as `L5.E17.N200`. */
+  readonly expert?: number;
 }
 
 /** What a text names in a model; a glob names several. */
@@ -55,9 +57,12 @@ function resolveAddress(written: AddressText, catalog: PointCatalog): Address[] 
   const { name, index } = isName ? { name: written.text, index: [] } : written;
   return catalog.find(name, written.text).map((entry) => {
     checkIndex(written, entry, index, catalog);
-    return { text: addressText(entry, index), entry, index };
+    const expert = entry.ofExpert?.expert;
+    return { text: addressText(entry, index), entry, index, ...(expert !== undefined && { expert }) };
   });
 }
+
+const COUNTS = ["no index", "one index"];
 
 function checkIndex(
   { text, queryHead }: AddressText,
@@ -69,7 +74,7 @@ function checkIndex(
   if (index.length > axes.length) {
     throw new PointError("point.address", {
       path: text,
-      expected: `${entry.name} has ${axes.length === 1 ? "one index" : `${axes.length} indices`} beside its rows`,
+      expected: `${entry.name} has ${COUNTS[axes.length] ?? `${axes.length} indices`} beside its rows`,
       got: `[${index.join(", ")}]`,
       remedy: `Its shape is [${entry.shape.join(", ")}].`,
     });
@@ -106,12 +111,20 @@ function nHeadsOf(entry: CatalogEntry): number {
 
 /** The axes that an index counts along: all but the rows. */
 function indexedAxes({ shape }: CatalogEntry): CatalogEntry["shape"] {
-  return shape.filter((dim) => dim !== "T" && dim !== "R");
+  return shape.filter((dim) => dim !== "T" && dim !== "R" && dim !== "n");
 }
 
-function addressText({ name, row, layer }: CatalogEntry, index: readonly number[]): string {
-  if (index.length === 0) return name;
-  if (index.length === 1 && row.name === "blocks.{i}.mlp.post") return `L${layer}.N${index[0]}`;
-  if (index.length === 1 && row.name === "blocks.{i}.attn.z") return `L${layer}.H${index[0]}`;
-  return `${name}[${index.join(",")}]`;
+/** Points whose pieces have short addresses. */
+const SHORT: Readonly<Record<string, string>> = {
+  "blocks.{i}.mlp.post": "N",
+  "blocks.{i}.attn.z": "H",
+  "blocks.{i}.shared.post": "shared.N",
+};
+
+function addressText({ name, row, layer, ofExpert }: CatalogEntry, index: readonly number[]): string {
+  const expert = ofExpert && `L${layer}.E${ofExpert.expert}`;
+  if (index.length === 0) return row.name === "blocks.{i}.experts.contribution" ? (expert ?? name) : name;
+  if (expert !== undefined && row.name === "blocks.{i}.experts.post") return `${expert}.N${index[0]}`;
+  const short = index.length === 1 ? SHORT[row.name] : undefined;
+  return short === undefined ? `${name}[${index.join(",")}]` : `L${layer}.${short}${index[0]}`;
 }

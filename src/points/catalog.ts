@@ -2,10 +2,11 @@ import type { PointError } from "../errors.ts";
 import type { Op } from "../tape/op.ts";
 import { expand, tap } from "../tape/rewrite.ts";
 import type { Tape } from "../tape/tape.ts";
-import type { Dim, Shape } from "../tape/value.ts";
+import type { Dim, Shape, Value } from "../tape/value.ts";
 import { parseAddress } from "./address.ts";
-import type { Alias, Aliases } from "./aliases.ts";
+import { type Alias, type Aliases, aliasesOf } from "./aliases.ts";
 import { derivePoint, sourcesOf } from "./derive.ts";
+import { type ExpertOf, ExpertParts } from "./expert-parts.ts";
 import { atLayer } from "./names.ts";
 import { POINTS, type PointRow } from "./registry.ts";
 import { unknownPoint } from "./unknown-point.ts";
@@ -13,8 +14,13 @@ import { unknownPoint } from "./unknown-point.ts";
 /** One point of one model. */
 export interface Point {
   readonly name: string;
-  /** Sizes; T is the number of tokens of a sequence, S its keys, R the rows whose logits are wanted. */
+  /**
+   * Sizes; T is the number of tokens of a sequence, S its keys, R the rows whose logits are wanted, n the tokens of it
+   * that went to an expert.
+   */
   readonly shape: Shape;
+  /** float: real numbers. int: whole numbers, such as which experts were chosen. */
+  readonly type: "float" | "int";
   readonly formula: string;
   readonly aliases: readonly string[];
   /** stored: a value that a run computes anyway. recomputed: one that exists only when it is read. */
@@ -24,8 +30,11 @@ export interface Point {
 
 /** A point with what it takes to read it. */
 export interface CatalogEntry extends Point {
+  /** Of a part of one expert that of the point that holds it. */
   readonly row: PointRow;
   readonly layer: number | undefined;
+  /** Of a part of one expert, such as `blocks.5.experts.17.post`. */
+  readonly ofExpert?: ExpertOf;
 }
 
 /** What a backend runs itself, and what it can store on the side. */
@@ -38,6 +47,7 @@ interface Kernels {
 export class PointCatalog {
   readonly entries: readonly CatalogEntry[];
   readonly #byName = new Map<string, CatalogEntry>();
+  readonly #experts: ExpertParts;
   readonly #unknown: (name: string, path: string) => PointError;
 
   /** `absent`: points of the vocabulary that the family lacks, with the reason. */
@@ -47,38 +57,43 @@ export class PointCatalog {
       expand(tape, (node) => !kernels.supports(node.op)),
       (node) => kernels.taps(node.op),
     );
-    const shapes = new Map<string, Shape>();
+    const values = new Map<string, Value>();
     const all = instances(nLayers).map(({ row, layer }) => ({ row: rowIn(full, row, layer), layer }));
     for (const { row, layer } of all) {
       const name = atLayer(row.name, layer);
-      const shape = row.derive === undefined ? full.points.get(name)?.shape : derivedShape(row, layer, full);
-      if (shape !== undefined) shapes.set(name, publicShape(shape));
+      const value = row.derive === undefined ? full.points.get(name) : derivedValue(row, layer, full);
+      if (value !== undefined) values.set(name, value);
     }
     this.entries = all.flatMap(({ row, layer }): CatalogEntry[] => {
       const name = atLayer(row.name, layer);
-      const shape = shapes.get(name);
-      if (shape === undefined) return [];
-      const aliases = namesAt(row.aliases, layer, (point) => shapes.has(point));
+      const value = values.get(name);
+      if (value === undefined) return [];
+      const [shape, type] = [publicShape(value.shape), value.type === "int" ? "int" : "float"] as const;
+      const aliases = namesAt(row.aliases, layer, (point) => values.has(point));
       const availability = run.points.has(name) ? "stored" : "recomputed";
       const { formula, derive } = row;
-      return [{ name, shape, formula, aliases, availability, writable: !derive, row, layer }];
+      const writable = derive === undefined && type === "float";
+      return [{ name, shape, type, formula, aliases, availability, writable, row, layer }];
     });
     for (const entry of this.entries) {
       for (const name of [entry.name, ...entry.aliases]) this.#byName.set(name, entry);
     }
+    this.#experts = new ExpertParts(this.entries, (part, layer) =>
+      namesAt(aliasesOf(part), layer, (point) => values.has(point)),
+    );
     this.#unknown = (name, path) => unknownPoint(name, path, { names: this.#byName, nLayers, absent });
   }
 
   /** The point of that name, in golgi's spelling or another tool's; `path` is how it was written, for the error. */
   get(name: string, path = name): CatalogEntry {
-    const entry = this.#byName.get(name);
+    const entry = this.#byName.get(name) ?? this.#experts.get(name, path);
     if (entry === undefined) throw this.#unknown(name, path);
     return entry;
   }
 
   /** Whether a point has that name, in golgi's spelling or another tool's. */
   has(name: string): boolean {
-    return this.#byName.has(name);
+    return this.#byName.has(name) || this.#experts.has(name);
   }
 
   /** All points that an address reaches into: names, globs, and components such as `L5.H3`. */
@@ -96,8 +111,10 @@ export class PointCatalog {
     const own = this.entries.filter(({ name }) => regex.test(name));
     if (own.length > 0) return own;
     const found = this.entries.filter(({ aliases }) => aliases.some((alias) => regex.test(alias)));
-    if (found.length === 0) throw this.#unknown(pattern, path);
-    return found;
+    if (found.length > 0) return found;
+    const parts = this.#experts.find(pattern, globRegex, path);
+    if (parts.length === 0) throw this.#unknown(pattern, path);
+    return parts;
   }
 }
 
@@ -129,10 +146,10 @@ function namesAt(aliases: Aliases, layer: number | undefined, exists: (point: st
   return [...new Set(here.map(({ name }) => atLayer(name, layer)))];
 }
 
-/** The shape of a derived point, or undefined where this model lacks what it derives from. */
-function derivedShape(row: PointRow, layer: number | undefined, full: Tape): Shape | undefined {
+/** A derived point, or undefined where this model lacks what it derives from. */
+function derivedValue(row: PointRow, layer: number | undefined, full: Tape): Value | undefined {
   const sources = sourcesOf(row, layer);
-  return sources.every((name) => full.points.has(name)) ? derivePoint(full, row, layer).shape : undefined;
+  return sources.every((name) => full.points.has(name)) ? derivePoint(full, row, layer) : undefined;
 }
 
 /** Sizes as users count them: ragged pairs are laid out as [T, S], and selections have one letter. */

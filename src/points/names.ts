@@ -5,3 +5,11 @@ export const block = (name: string): string => `blocks.{i}.${name}`;
 export function atLayer(name: string, layer: number | undefined): string {
   return layer === undefined ? name : name.replace("{i}", `${layer}`);
 }
+
+/** Each way to take one number of a name for what `{...}` stands for, such as `{e}`, with the number. */
+export function generalised(name: string, symbol: string): { readonly general: string; readonly number: number }[] {
+  return [...name.matchAll(/\b(?:0|[1-9]\d*)\b/g)].map(({ 0: digits, index }) => ({
+    general: `${name.slice(0, index)}${symbol}${name.slice(index + digits.length)}`,
+    number: Number(digits),
+  }));
+}

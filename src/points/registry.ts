@@ -92,8 +92,8 @@ const ROWS: readonly Row[] = [
     formula: "ln1.out · wVᵀ + bV; in latent attention kvLatent · wVᵀ",
     deriveIfAbsent: fromLatent("wV"),
   },
-  ...normRows(block("attn.qNorm"), Q, "the norm of each query head"),
-  ...normRows(block("attn.kNorm"), KV, "the norm of each key head"),
+  ...normRows(block("attn.qNorm"), Q, "the norm of each query head (in OLMo of all heads of a row together)"),
+  ...normRows(block("attn.kNorm"), KV, "the norm of each key head (in OLMo of all heads of a row together)"),
   { name: block("attn.rotQ"), axes: Q, formula: "q after its norm, if any, and the rotary embedding" },
   { name: block("attn.rotK"), axes: KV, formula: "k after its norm, if any, and the rotary embedding" },
   {
@@ -147,7 +147,17 @@ const ROWS: readonly Row[] = [
   { name: block("mlp.contribution"), axes: D, formula: "what the MLP adds to the residual stream" },
   { name: block("residPost"), axes: D, formula: "residMid + mlp.contribution; the next block's residPre" },
   ...normRows("lnFinal", D, "the final norm"),
-  { name: "logits", axes: ["R", "vocabSize"], formula: "lnFinal.out · unembedᵀ for the rows whose logits are wanted" },
+  {
+    name: "logitsBeforeSoftcap",
+    axes: ["R", "vocabSize"],
+    formula: "lnFinal.out · unembedᵀ, in families that cap what follows",
+  },
+  {
+    name: "logits",
+    axes: ["R", "vocabSize"],
+    formula:
+      "lnFinal.out · unembedᵀ for the rows whose logits are wanted; cap · tanh(logitsBeforeSoftcap / cap) where the family caps them",
+  },
   {
     name: "probs",
     axes: ["R", "vocabSize"],

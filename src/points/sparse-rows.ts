@@ -9,6 +9,24 @@ const OUT = ["T", "nExpertsPerToken", "dModel"];
 const SHARED = ["T", "dShared"];
 const D = ["T", "dModel"];
 
+/**
+ * What a single expert holds: of a point that has a place for each chosen expert, the places of the rows that chose it.
+ * `blocks.5.experts.17.post` has as many rows as tokens went to expert 17.
+ */
+export const EXPERT_PARTS = [
+  { part: "pre", of: block("experts.pre") },
+  { part: "preLinear", of: block("experts.preLinear") },
+  { part: "post", of: block("experts.post") },
+  { part: "out", of: block("experts.out") },
+  { part: "contribution", of: block("experts.contribution") },
+  { part: "weight", of: block("router.weights") },
+] as const;
+
+/** Its name; `{e}` is the expert. */
+export function expertPart(part: string): string {
+  return block(`experts.{e}.${part}`);
+}
+
 /** Points of layers whose MLP is many experts, of which each token goes to a few. */
 export const SPARSE_ROWS: readonly Row[] = [
   { name: block("router.logits"), axes: E, formula: "ln2.out · wRouterᵀ + bRouter" },
@@ -51,7 +69,9 @@ export const SPARSE_ROWS: readonly Row[] = [
     derive: {
       from: [block("experts.out"), block("router.weights")],
       build: (at) => weighExperts(at(block("experts.out")), at(block("router.weights"))),
-      instead: "Edit router.weights or experts.out.",
+      scalesWith: block("experts.out"),
+      instead:
+        "It may be scaled by a number or set to 0, as experts.out then is; otherwise edit router.weights or experts.out.",
     },
   },
   { name: block("experts.sum"), axes: D, formula: "Σ over the chosen experts of experts.contribution" },

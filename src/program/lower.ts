@@ -1,16 +1,8 @@
 import type { Op } from "../tape/op.ts";
 import { bindDims, type Dims } from "../tape/signature.ts";
 import type { Tape } from "../tape/tape.ts";
-import {
-  type Dim,
-  isLeaf,
-  type KvType,
-  type Leaf,
-  type Node,
-  pairsSymbol,
-  type Shape,
-  type Value,
-} from "../tape/value.ts";
+import { isLeaf, type KvType, type Leaf, type Node, pairsSymbol, type Shape, type Value } from "../tape/value.ts";
+import { numel } from "../tensor/shape.ts";
 import { layoutOf } from "./layout.ts";
 import { OPCODES } from "./opcodes.ts";
 import { planSlots } from "./slots.ts";
@@ -20,6 +12,8 @@ import { encode, OperandKind, type Size, SymbolTable } from "./words.ts";
 export interface WeightUse {
   readonly name: string;
   readonly isMatrix: boolean;
+  /** Elements of one row, of a matrix. */
+  readonly nCols: number;
 }
 
 /** A cache with its [nKvHeads, headDim, vHeadDim]. */
@@ -56,6 +50,8 @@ interface Instruction {
 interface Operand {
   readonly value: Value;
   readonly isMatrix: boolean;
+  /** How many of its axes count rows; the others make up one row. */
+  readonly nRowAxes: number;
 }
 
 /**
@@ -65,11 +61,11 @@ interface Operand {
 export function lower(tape: Tape): LoweredProgram {
   const operands: Operand[] = [];
   const numbers = new Map<Value, Map<boolean, number>>();
-  const numberOf = (value: Value, isMatrix = false): number => {
+  const numberOf = (value: Value, isMatrix = false, nRowAxes = 1): number => {
     const asWeight = isMatrix && isLeaf(value.from) && value.from.kind === "weight";
     const known = numbers.get(value) ?? new Map<boolean, number>();
     numbers.set(value, known);
-    const number = known.get(asWeight) ?? operands.push({ value, isMatrix: asWeight }) - 1;
+    const number = known.get(asWeight) ?? operands.push({ value, isMatrix: asWeight, nRowAxes }) - 1;
     known.set(asWeight, number);
     return number;
   };
@@ -84,9 +80,12 @@ export function lower(tape: Tape): LoweredProgram {
       alias(node.outputs[0], numberOf(node.inputs[0] as Value));
       continue;
     }
-    const inputs = node.inputs.map((value, i) =>
-      value === undefined ? -1 : numberOf(value, op.matrices.includes(op.signature.inputs[i].name)),
-    );
+    const inputs = node.inputs.map((value, i) => {
+      if (value === undefined) return -1;
+      const { name, dims = [] } = op.signature.inputs[i];
+      const isMatrix = op.matrices.includes(name);
+      return numberOf(value, isMatrix, isMatrix ? dims.length - 1 : 1);
+    });
     const outputs = node.outputs.map((value) => {
       if (value.type === "cache") alias(value, inputs[node.inputs.findIndex((input) => input?.type === "cache")]);
       return numberOf(value);
@@ -131,11 +130,12 @@ function assemble(
   );
 
   const tables = new LeafTables();
-  const operandWords = operands.map(({ value, isMatrix }, number): number[] => {
-    const nCols = value.shape.slice(1).every((dim) => typeof dim === "number") ? rowLength(value.shape) : 0;
+  const operandWords = operands.map(({ value, isMatrix, nRowAxes }, number): number[] => {
+    const row = value.shape.slice(nRowAxes);
+    const nCols = row.every((dim) => typeof dim === "number") ? numel(row) : 0;
     const output = outputIndex.get(number);
     if (isLeaf(value.from))
-      return [...tables.place(value, value.from, isMatrix), nCols, ...inputSize(value, sizes[number])];
+      return [...tables.place(value, value.from, isMatrix, nCols), nCols, ...inputSize(value, sizes[number])];
     if (output !== undefined) return [OperandKind.output, output, nCols, ...NO_SIZE];
     return [OperandKind.slot, slotOf.get(number) ?? 0, nCols, ...NO_SIZE];
   });
@@ -167,10 +167,6 @@ function inputSize({ from }: Value, { coefficient, symbol }: Size): readonly [nu
   return isLeaf(from) && from.kind === "input" ? [coefficient, symbol] : NO_SIZE;
 }
 
-function rowLength(shape: Shape): number {
-  return shape.slice(1).reduce<number>((product, dim) => product * (dim as number), 1);
-}
-
 function encodeNode({ op, inputs, attrs, scope }: Node, operands: readonly number[], symbols: SymbolTable): number[] {
   const layout = layoutOf(op);
   const bound = bindDims(op.signature, inputs, attrs, scope);
@@ -190,7 +186,8 @@ function encodeNode({ op, inputs, attrs, scope }: Node, operands: readonly numbe
 function dimsNamed(name: string, { single, lists }: Dims): Shape {
   if (name === "rest") return lists.get("...") ?? [];
   if (name === "lead") return lists.get("*") ?? [];
-  return [single.get(name) as Dim];
+  // A size that only absent inputs have.
+  return [single.get(name) ?? 1];
 }
 
 function attrNumber(value: number | string | undefined, kind: Op["attrs"][string]): number {
@@ -211,11 +208,11 @@ class LeafTables {
   readonly ints = new NameTable();
   readonly floats = new NameTable();
 
-  place(value: Value, leaf: Leaf, isMatrix: boolean): [kind: number, index: number] {
+  place(value: Value, leaf: Leaf, isMatrix: boolean, nCols: number): [kind: number, index: number] {
     if (value.type === "rows") return [OperandKind.rows, 0];
     switch (leaf.kind) {
       case "weight":
-        return [OperandKind.weight, this.weights.push({ name: leaf.name, isMatrix }) - 1];
+        return [OperandKind.weight, this.weights.push({ name: leaf.name, isMatrix, nCols }) - 1];
       case "constant":
         return [OperandKind.constant, this.constants.push(leaf.data) - 1];
       case "cache":

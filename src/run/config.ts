@@ -2,7 +2,13 @@ import type { Architecture } from "../architectures/architecture.ts";
 import { ARCHITECTURES } from "../architectures/index.ts";
 import { quote, tensorPath } from "../checkpoint/checkpoint.ts";
 import type { GgufCheckpoint } from "../checkpoint/gguf.ts";
-import { type GgufConfig, ggufConfigReader } from "../config/gguf.ts";
+import {
+  type GgufConfig,
+  ggufConfigReader,
+  LONGROPE_FACTORS,
+  type LongropeFactors,
+  ROPE_FACTORS,
+} from "../config/gguf.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { ConfigReader, isObject, type Json } from "../config/reader.ts";
 import { NEEDED } from "../config/unsupported.ts";
@@ -30,20 +36,15 @@ export function readConfig(json: unknown, fileName: string, ignore: readonly str
   return read(architecture, modelType, new ConfigReader(json, fileName), ignore);
 }
 
-const ROPE_FACTORS = "rope_freqs.weight";
-const LONGROPE_FACTORS = ["rope_factors_short.weight", "rope_factors_long.weight"] as const;
-
 /** As `readConfig`, from a GGUF file; of its metadata the keys of its architecture must be understood. */
 export async function readGgufConfig(checkpoint: GgufCheckpoint, ignore: readonly string[] = []): Promise<ReadConfig> {
   const { architecture, gguf } = findGgufArchitecture(checkpoint);
   const { name, values, tensors } = checkpoint;
   const ropeFactors = await readRopeFactors(checkpoint, ROPE_FACTORS);
-  const [short, long] = await Promise.all(
-    LONGROPE_FACTORS.map((tensor) => (gguf.hasLongropeFactors ? readRopeFactors(checkpoint, tensor) : undefined)),
-  );
-  const longropeFactors = short && long && { short, long };
+  const longropeFactors = gguf.hasLongropeFactors ? await readLongropeFactors(checkpoint) : undefined;
   const reader = ggufConfigReader(gguf, { values, tensors, ropeFactors, longropeFactors }, name);
-  const usedTensors = [...(ropeFactors ? [ROPE_FACTORS] : []), ...(longropeFactors ? LONGROPE_FACTORS : [])];
+  const longropeTensors = longropeFactors ? Object.values(LONGROPE_FACTORS) : [];
+  const usedTensors = [...(ropeFactors ? [ROPE_FACTORS] : []), ...longropeTensors];
   return read(architecture, gguf.modelType, reader, ignore, usedTensors);
 }
 
@@ -121,8 +122,16 @@ async function readRopeFactors(checkpoint: GgufCheckpoint, name: string): Promis
   return [...new Float32Array((await checkpoint.read(tensor)).buffer)];
 }
 
+async function readLongropeFactors(checkpoint: GgufCheckpoint): Promise<LongropeFactors | undefined> {
+  const short = await readRopeFactors(checkpoint, LONGROPE_FACTORS.short);
+  const long = await readRopeFactors(checkpoint, LONGROPE_FACTORS.long);
+  return short && long && { short, long };
+}
+
 /** More experts, of all layers together, than any model has: each takes memory before any of them has been found. */
 const MAX_EXPERTS = 2 ** 17;
+/** The same of heads, whose rows of one tensor may lie apart. */
+const MAX_HEADS = 2 ** 17;
 
 /** What every family's sizes must satisfy, whatever the file says. */
 function checkSizes({ nHeads, nKvHeads, headDim, nLayers, sparse }: ModelConfig, fileName: string): void {
@@ -132,6 +141,13 @@ function checkSizes({ nHeads, nKvHeads, headDim, nLayers, sparse }: ModelConfig,
       path: fileName,
       expected: `a token must go to no more experts than a layer has, and all layers have at most ${MAX_EXPERTS}`,
       got: `${nExpertsPerToken} of ${nExperts} in ${nLayers} layers`,
+    });
+  }
+  if (nHeads * nLayers > MAX_HEADS) {
+    throw new ConfigError("config.value", {
+      path: fileName,
+      expected: `all layers together must have at most ${MAX_HEADS} heads`,
+      got: `${nHeads} in ${nLayers} layers`,
     });
   }
   if (nHeads % nKvHeads !== 0) {

@@ -2,6 +2,7 @@ import { editInput } from "../glass/apply-edits.ts";
 import type { AlignedEdits, Edit, EditSlot } from "../glass/edit.ts";
 import type { EditPositions } from "../glass/edit-spec.ts";
 import { raggedWindow } from "../glass/ragged.ts";
+import { checkRouting } from "../glass/routing.ts";
 import { pointValue } from "../points/derive.ts";
 import type { Rows } from "../tape/rows.ts";
 import type { Tape } from "../tape/tape.ts";
@@ -22,10 +23,12 @@ export interface EditInputs {
   readonly floats: ReadonlyMap<string, FloatArray>;
   /** By sequence and slot. */
   readonly nEdited: readonly (readonly number[])[];
+  /** By slots of what experts hold and of which are chosen: the rows at the edits' positions. */
+  readonly ofExperts: ReadonlyMap<number, readonly ActiveRow[]>;
 }
 
 /** One row of a value that an edit changes. */
-interface ActiveRow {
+export interface ActiveRow {
   readonly sequence: number;
   /** Of the value: a row of the step, or of those whose logits are wanted. */
   readonly row: number;
@@ -45,10 +48,14 @@ export function editInputs(
   const ints = new Map<string, Int32Array>();
   const floats = new Map<string, FloatArray>();
   const nEdited = sequences.map(() => slots.map(() => 0));
+  const ofExperts = new Map<number, readonly ActiveRow[]>();
+  const routed: ActiveRow[] = [];
   for (const [slot, { entry, form }] of slots.entries()) {
     const wanted = entry.shape[0] === "R" ? logitRows : undefined;
     const active = activeRows(slot, rows, sequences, wanted);
     for (const { sequence } of active) nEdited[sequence][slot]++;
+    for (const row of active) if (row.edit.routing !== undefined) routed.push(row);
+    if (form.on === "experts" || form.on === "chosen") ofExperts.set(slot, active);
     if (form.on === "call") continue;
     const nRows = wanted?.length ?? rows.nRows;
     const column = (of: (row: ActiveRow) => number): Int32Array => {
@@ -60,16 +67,13 @@ export function editInputs(
       editInput(slot, "active"),
       column(() => 1),
     );
-    ints.set(
-      editInput(slot, "piece"),
-      column(({ edit }) => edit.piece),
-    );
-    if (form.on !== "rows") {
+    for (const what of COLUMNS[form.on]) {
       ints.set(
-        editInput(slot, "key"),
-        column(({ edit }) => edit.key),
+        editInput(slot, what),
+        column(({ edit }) => edit[what]),
       );
     }
+    if (form.on === "chosen") continue;
     const operand =
       form.on === "eachPair"
         ? pairOperand(
@@ -82,7 +86,38 @@ export function editInputs(
         : rowOperand(active, nRows, form.width, precision);
     floats.set(editInput(slot, "operand"), operand);
   }
-  return { ints, floats, nEdited };
+  checkRoutes(routed);
+  return { ints, floats, nEdited, ofExperts };
+}
+
+/** What of an edit is an input of its slot, beside the rows and the operand. */
+const COLUMNS = {
+  rows: ["piece"],
+  pairs: ["piece", "key"],
+  eachPair: ["piece", "key"],
+  experts: ["expert", "piece"],
+  chosen: ["expert", "successor"],
+} as const;
+
+/** Refuses edits of a router's choice that a row cannot follow together. @throws PointError */
+function checkRoutes(routed: readonly ActiveRow[]): void {
+  const byRow = new Map<string, ActiveRow[]>();
+  for (const row of routed) {
+    const key = `${row.row} ${row.edit.entry.layer}`;
+    const others = byRow.get(key);
+    if (others === undefined) byRow.set(key, [row]);
+    else others.push(row);
+  }
+  const checked = new Set<string>();
+  for (const rows of byRow.values()) {
+    const texts = [...new Set(rows.map(({ edit }) => edit.text))].join(", ");
+    if (checked.has(texts)) continue;
+    checked.add(texts);
+    checkRouting(
+      rows.flatMap(({ edit }) => edit.routing ?? []),
+      `${texts} at position ${rows[0].position}`,
+    );
+  }
 }
 
 /** The rows that a slot's edits change, sequence by sequence in ascending order. */

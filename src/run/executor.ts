@@ -14,6 +14,7 @@ import type { Value } from "../tape/value.ts";
 import type { Precision } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkBudget } from "./budget.ts";
+import { changedRows } from "./edit-counts.ts";
 import { editInputs } from "./edit-inputs.ts";
 import { PagePool, Sequence } from "./kv-pages.ts";
 import type { LogitRows } from "./options.ts";
@@ -150,8 +151,8 @@ export class Executor {
     const stopped = { slots: plan.edits.slots, rows, sequences, logitRows, aside };
     const outputs = await runParts(engine, compiled, given, stopped, signal);
     const { logits } = request;
-    const result = { plan, outputs, sequences, rows, logits, nEdited: edits.nEdited, catalog: this.#model.catalog };
-    return new Run(new StepResult(result));
+    const changed = changedRows(edits, outputs);
+    return new Run(new StepResult({ plan, outputs, sequences, rows, logits, changed, catalog: this.#model.catalog }));
   }
 
   /** Runs a tape over weights and inputs alone, without rows of any sequence. */

@@ -1,3 +1,4 @@
+import { PointError } from "../errors.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Mean and variance (over the population) of each element of some rows. */
@@ -40,6 +41,12 @@ export class MomentSums {
       ),
     };
   }
+}
+
+/** Of whole numbers, which say which experts were chosen. */
+export function noMean(path: string): PointError {
+  const expected = "a mean is one of real numbers";
+  return new PointError("point.absent", { path, expected, got: "whole numbers, which experts were chosen" });
 }
 
 /** Mean and variance over the first axis. */

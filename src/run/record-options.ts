@@ -66,8 +66,28 @@ export function checkSequences(
 }
 
 /** What a recording keeps of a read. @throws PointError where that is nothing. */
-export function pointOf({ entry, positions, before }: Read, sequences: readonly RecordedSequence[]): RecordedPoint {
-  const { name: path, shape } = entry;
+export function pointOf(
+  { entry, positions, before }: Read,
+  sequences: readonly RecordedSequence[],
+  reduce: Reduce | undefined,
+): RecordedPoint {
+  const { name: path, shape, ofExpert, type } = entry;
+  if (ofExpert !== undefined) {
+    throw new PointError("point.positions", {
+      path,
+      expected: "a recording holds points that have a row for each token",
+      got: `what expert ${ofExpert.expert} holds, for the tokens that went to it`,
+      remedy: `Record ${ofExpert.whole.name} and ${ofExpert.indices.name}, or read it in a run.`,
+    });
+  }
+  if (type === "int" && reduce !== undefined) {
+    throw new PointError("point.absent", {
+      path,
+      expected: "only real numbers can be reduced",
+      got: "whole numbers, which experts were chosen",
+      remedy: "Record it without reduce.",
+    });
+  }
   if (before) {
     throw new PointError("point.edit", {
       path,
@@ -78,7 +98,7 @@ export function pointOf({ entry, positions, before }: Read, sequences: readonly 
   }
   const isOverKeys = shape.includes("S");
   const rowShape = (isOverKeys ? shape.slice(0, 1) : shape.slice(1)) as number[];
-  const point = { name: path, positions, rowShape, isOverKeys };
+  const point: RecordedPoint = { name: path, positions, rowShape, isOverKeys, dtype: type === "int" ? "i32" : "f32" };
   if (firstRows(point, sequences).at(-1) !== 0) return point;
   throw new PointError("point.positions", {
     path,

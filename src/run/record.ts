@@ -34,7 +34,7 @@ export async function record(
   const reads = model.resolveReads(options.read);
   const sequences = texts.map((text) => ({ tokens: model.encode(text) }));
   checkSequences(sequences, model.config);
-  const points = reads.map((read) => pointOf(read, sequences));
+  const points = reads.map((read) => pointOf(read, sequences, reduce));
   const plan: RecordingPlan = { points, sequences, reduce };
   const provenance = await provenanceOf(model, options);
   const progress = progressOf(host, countTokens(sequences), options.onProgress);
@@ -103,7 +103,7 @@ function allValues({ points, sequences }: RecordingPlan, target: RecordingTarget
       for (const [s] of run.sequences.entries()) {
         for (const [i, { name, rowShape, isOverKeys }] of points.entries()) {
           const { data } = run.get(name, { sequence: s });
-          const values = data instanceof Float32Array ? data : Float32Array.from(data);
+          const values = data instanceof Float64Array ? Float32Array.from(data) : data;
           if (isOverKeys) await target.put(sequenceTensor(name, first + s), 0, values);
           else await target.put(name, rows[i][first + s] * numel(rowShape), values);
         }

@@ -16,6 +16,8 @@ export interface RecordedPoint {
   /** Sizes of one row; of what is laid out over keys, [nHeads]. */
   readonly rowShape: readonly number[];
   readonly isOverKeys: boolean;
+  /** Of its values; whole numbers say which experts were chosen. */
+  readonly dtype: "f32" | "i32";
 }
 
 /** A text that was recorded. */
@@ -55,7 +57,7 @@ export function firstRows({ name, positions }: RecordedPoint, sequences: readonl
 
 /** The tensors that hold the values of a point. */
 export function pointTensors(point: RecordedPoint, { sequences, reduce }: RecordingPlan): DescribedTensor[] {
-  const { name, rowShape } = point;
+  const { name, rowShape, dtype } = point;
   if (point.isOverKeys) {
     return sequences.map(({ tokens }, s) => {
       const [from, to] = resolvePositions(point.positions, 0, tokens.length, name);
@@ -63,7 +65,7 @@ export function pointTensors(point: RecordedPoint, { sequences, reduce }: Record
     });
   }
   const nRows = firstRows(point, sequences).at(-1) ?? 0;
-  if (reduce === undefined) return [{ name, shape: [nRows, ...rowShape], dtype: "f32" }];
+  if (reduce === undefined) return [{ name, shape: [nRows, ...rowShape], dtype }];
   if (typeof reduce === "string") {
     const kept = reduce === "mean" ? (["mean"] as const) : (["mean", "variance"] as const);
     return kept.map((what) => ({ name: reducedTensor(name, what), shape: rowShape, dtype: "f32" }));

@@ -89,12 +89,15 @@ function parsePoint(checkpoint: Checkpoint, written: unknown, reduce: Reduce | "
   if (reduce !== "none") {
     const kept = tensors.get(reducedTensor(name, typeof reduce === "string" ? "mean" : "top"));
     const rowShape = typeof reduce === "string" ? kept?.shape : kept?.shape.slice(1);
-    return { name, positions, rowShape: rowShape ?? [], isOverKeys: false };
+    return { name, positions, rowShape: rowShape ?? [], isOverKeys: false, dtype: "f32" };
   }
   const whole = tensors.get(name);
-  if (whole !== undefined) return { name, positions, rowShape: whole.shape.slice(1), isOverKeys: false };
+  if (whole !== undefined) {
+    const dtype = whole.dtype === "i32" ? "i32" : "f32";
+    return { name, positions, rowShape: whole.shape.slice(1), isOverKeys: false, dtype };
+  }
   const first = tensors.get(sequenceTensor(name, 0));
-  return { name, positions, rowShape: first?.shape.slice(0, 1) ?? [], isOverKeys: true };
+  return { name, positions, rowShape: first?.shape.slice(0, 1) ?? [], isOverKeys: true, dtype: "f32" };
 }
 
 /** Every tensor must be there as the plan says, and no other. */

@@ -4,7 +4,7 @@ import type { Host } from "../host.ts";
 import { resolvePositions } from "../points/read-spec.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { rowMoments } from "./record-moments.ts";
+import { noMean, rowMoments } from "./record-moments.ts";
 import {
   firstRows,
   type RecordedPoint,
@@ -159,7 +159,8 @@ export class Recording implements Recorded {
   }
 
   #moment(point: string, what: "mean" | "variance"): Tensor {
-    const { isOverKeys } = this.#point(point);
+    const { isOverKeys, dtype } = this.#point(point);
+    if (dtype === "i32") throw noMean(point);
     if (typeof this.reduce === "string") return this.#tensor(reducedTensor(point, what));
     if (isOverKeys) throw overKeys(point, `There is no ${what} over them.`);
     return rowMoments(this.rows(point))[what];

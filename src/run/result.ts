@@ -4,7 +4,8 @@ import type { Recorded } from "../glass/recording.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import type { EditCount, SequenceRows, StepResult } from "./step-result.ts";
+import { noMean } from "./record-moments.ts";
+import { type EditCount, type SequenceRows, type StepResult, sumOfCounts } from "./step-result.ts";
 
 /**
  * What one step gave. Its tensors are laid out when they are asked for; they belong to the caller and outlive the
@@ -58,13 +59,7 @@ export class Run implements Recorded {
 
   /** For each edit of the run, the number of rows that it changed, over all sequences. */
   get edited(): EditCount[] {
-    const counts = new Map<string, number>();
-    for (const [sequence] of this.sequences.entries()) {
-      for (const { edit, nRows } of this.#step.edited(this.#first + sequence)) {
-        counts.set(edit, (counts.get(edit) ?? 0) + nRows);
-      }
-    }
-    return [...counts].map(([edit, nRows]) => ({ edit, nRows }));
+    return sumOfCounts(this.sequences.flatMap((_, sequence) => this.#step.edited(this.#first + sequence)));
   }
 
   /** The tokens of the first sequence. */
@@ -82,22 +77,33 @@ export class Run implements Recorded {
     const isLogits = point === "logits" && this.#step.hasLogits && !before;
     const found = isLogits ? undefined : this.#step.find(point, before);
     if (found === undefined && !isLogits) throw this.#absentError(point);
-    const { length } = this.sequences;
-    if (sequence === undefined && length > 1) {
-      throw sequenceError(point, "a batch needs { sequence: i }", "none");
-    }
-    const index = sequence ?? 0;
-    if (this.sequences[index] === undefined) {
-      throw sequenceError(point, `sequence must be 0 to ${length - 1}`, `${sequence}`);
-    }
+    const index = this.#checkedSequence(point, sequence);
     const tensor = this.#of(found?.read, index);
     return found === undefined || found.index.length === 0 ? tensor : pieceOf(tensor, found.read, found.index);
   }
 
-  /** Position of the first row that `get` gives of a point. */
+  /**
+   * Positions of the rows that `get` gives of a point: of a part of one expert, those of the tokens that went to it.
+   * @throws PointError as `get`
+   */
+  positions(point: string, { sequence }: { readonly sequence?: number } = {}): readonly number[] {
+    const found = this.#step.find(point, false);
+    if (found === undefined) throw this.#absentError(point);
+    return this.#step.positions(found.read, this.#first + this.#checkedSequence(point, sequence));
+  }
+
+  /** Position of the first row that `get` gives of a point, whose rows follow one another. */
   start(point: string, sequence: number): number {
     const found = this.#step.find(point, false);
     if (found === undefined) throw this.#absentError(point);
+    if (found.read.entry.ofExpert !== undefined) {
+      throw new PointError("point.positions", {
+        path: point,
+        expected: "rows of a point with a start follow one another",
+        got: "those whose tokens went to the expert",
+        remedy: "run.positions(point) has their positions.",
+      });
+    }
     return this.#step.firstPosition(found.read, this.#first + sequence);
   }
 
@@ -106,7 +112,9 @@ export class Run implements Recorded {
    * @throws PointError for what is laid out over keys, of which each row has another number.
    */
   mean(point: string): Tensor {
-    if (this.#step.find(point, false)?.read.ragged !== undefined) {
+    const { entry, ragged } = this.#step.find(point, false)?.read ?? {};
+    if (entry?.type === "int") throw noMean(point);
+    if (ragged !== undefined) {
       const expected = "a mean is over rows that are alike";
       throw new PointError("point.positions", { path: point, expected, got: "rows with a key more each" });
     }
@@ -119,6 +127,10 @@ export class Run implements Recorded {
       data.forEach((value, i) => {
         sums[i % sums.length] += value;
       });
+    }
+    if (nRows === 0) {
+      const expected = "a mean is over at least one row";
+      throw new PointError("point.positions", { path: point, expected, got: "no token that went to the expert" });
     }
     return new Tensor(
       shape,
@@ -134,6 +146,17 @@ export class Run implements Recorded {
   /** A result that a view computed on the tape, by the name it gave it. */
   derived(name: string): Tensor {
     return this.#once(name, () => this.#step.derived(name));
+  }
+
+  /** Which sequence is meant: the only one unless it is said. */
+  #checkedSequence(point: string, sequence: number | undefined): number {
+    const { length } = this.sequences;
+    if (sequence === undefined && length > 1) {
+      throw sequenceError(point, "a batch needs { sequence: i }", "none");
+    }
+    const index = sequence ?? 0;
+    if (this.sequences[index] !== undefined) return index;
+    throw sequenceError(point, `sequence must be 0 to ${length - 1}`, `${sequence}`);
   }
 
   #once(name: string, layOut: () => Tensor): Tensor {

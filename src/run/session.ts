@@ -11,7 +11,7 @@ import type { Sequence } from "./kv-pages.ts";
 import { type AppendOptions, checkAppendOptions } from "./options.ts";
 import type { Run } from "./result.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { EditCount } from "./step-result.ts";
+import { type EditCount, sumOfCounts } from "./step-result.ts";
 
 /** What a session needs of its model. */
 export interface SessionModel {
@@ -52,7 +52,7 @@ export class Session {
   readonly #tokens: number[];
   readonly contextLength: number;
   readonly #edits: EditList;
-  readonly #nEdited = new Map<string, number>();
+  #edited: EditCount[] = [];
   /** Positions of tokens that were generated, whether or not they have been run. */
   readonly #generated: Set<number>;
   /** The token that was chosen to come next. */
@@ -112,7 +112,7 @@ export class Session {
 
   /** For each edit, the number of rows that it has changed in all steps so far. */
   get edited(): EditCount[] {
-    return [...this.#nEdited].map(([edit, nRows]) => ({ edit, nRows }));
+    return [...this.#edited];
   }
 
   /** Refuses a text that has come to its end without reaching the positions of an edit. @throws PointError */
@@ -194,7 +194,7 @@ export class Session {
     for (const token of tokens) this.#tokens.push(token);
     if (isChosen) this.#generated.add(first);
     this.#chosen = undefined;
-    for (const { edit, nRows } of run.edited) this.#nEdited.set(edit, (this.#nEdited.get(edit) ?? 0) + nRows);
+    this.#edited = sumOfCounts([...this.#edited, ...run.edited]);
     return run;
   }
 

@@ -9,7 +9,9 @@ import type { Rows } from "../tape/rows.ts";
 import type { FloatArray } from "../tensor/dtype.ts";
 import { numel } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { ChangedRows } from "./edit-counts.ts";
 import type { EditedRows } from "./edit-inputs.ts";
+import { expertRows } from "./expert-rows.ts";
 import type { LogitRows } from "./options.ts";
 import { spreadPairs } from "./pairs.ts";
 
@@ -21,9 +23,20 @@ export interface SequenceRows {
 }
 
 /** An edit, as it was written, and how many rows it has changed. */
-export interface EditCount {
+export interface EditCount extends ChangedRows {
   readonly edit: string;
-  readonly nRows: number;
+}
+
+/** Counts of the same edits in several sequences or steps as one each. */
+export function sumOfCounts(counts: readonly EditCount[]): EditCount[] {
+  const sums = new Map<string, EditCount>();
+  for (const count of counts) {
+    const { edit, nRows, nNotChosen } = count;
+    const before = sums.get(edit);
+    const sum = { edit, nRows: nRows + (before?.nRows ?? 0) };
+    sums.set(edit, nNotChosen === undefined ? sum : { ...sum, nNotChosen: nNotChosen + (before?.nNotChosen ?? 0) });
+  }
+  return [...sums.values()];
 }
 
 /** A step's outputs as the backend gave them, and where each sequence's part of them is. Lays out only what is asked for. */
@@ -33,7 +46,7 @@ export class StepResult {
   readonly #outputs: ReadonlyMap<string, StepOutput>;
   readonly #rows: Rows;
   readonly #logits: LogitRows;
-  readonly #nEdited: readonly (readonly number[])[];
+  readonly #changed: readonly (readonly ChangedRows[])[];
   readonly #catalog: () => PointCatalog;
   /** Where each sequence's rows begin, and how many there are in all as the last entry; by what was selected. */
   readonly #firstRows = new Map<Positions | "logits", readonly number[]>();
@@ -44,7 +57,7 @@ export class StepResult {
     sequences: readonly (SequenceRows & Pick<EditedRows, "edits">)[];
     rows: Rows;
     logits: LogitRows;
-    nEdited: readonly (readonly number[])[];
+    changed: readonly (readonly ChangedRows[])[];
     catalog: () => PointCatalog;
   }) {
     this.plan = parts.plan;
@@ -52,7 +65,7 @@ export class StepResult {
     this.#outputs = parts.outputs;
     this.#rows = parts.rows;
     this.#logits = parts.logits;
-    this.#nEdited = parts.nEdited;
+    this.#changed = parts.changed;
     this.#catalog = parts.catalog;
     for (const read of this.plan.reads) this.#checkFired(read);
   }
@@ -86,8 +99,24 @@ export class StepResult {
   read(read: PlannedRead, sequence: number): Tensor {
     const output = this.#output(read.output);
     if (read.ragged !== undefined) return this.#spread(output, read, read.ragged, sequence);
+    if (read.hasAllRows) return this.#ofStep(output, read, sequence);
     const firstRows = this.#rowsOfRead(read);
-    return rowsOf(output, firstRows[sequence], firstRows[sequence + 1]);
+    const rows = rowsOf(output, firstRows[sequence], firstRows[sequence + 1]);
+    const { ofExpert } = read.entry;
+    return ofExpert === undefined ? rows : expertRows(rows, this.#chosenIn(read, sequence), ofExpert.expert);
+  }
+
+  /** Positions of the rows that a read gave for one sequence. */
+  positions(read: PlannedRead, sequence: number): number[] {
+    const { ofExpert } = read.entry;
+    const first = this.firstPosition(read, sequence);
+    const firstRows = this.#rowsOfRead(read);
+    const n = firstRows[sequence + 1] - firstRows[sequence];
+    if (ofExpert === undefined) return Array.from({ length: n }, (_, i) => first + i);
+    const rows = this.#chosenIn(read, sequence);
+    return Array.from({ length: n }, (_, i) => i)
+      .filter((i) => rows.row(i).data.includes(ofExpert.expert))
+      .map((i) => first + i);
   }
 
   /** Position of the first row that a read gave for one sequence. */
@@ -99,6 +128,10 @@ export class StepResult {
 
   /** How many rows a read gave, over `nSequences` sequences. */
   nFired(read: PlannedRead, first: number, nSequences: number): number {
+    if (read.entry.ofExpert !== undefined) {
+      const ofSequences = Array.from({ length: nSequences }, (_, i) => this.positions(read, first + i).length);
+      return ofSequences.reduce((sum, n) => sum + n, 0);
+    }
     const firstRows = this.#rowsOfRead(read);
     return firstRows[first + nSequences] - firstRows[first];
   }
@@ -106,7 +139,7 @@ export class StepResult {
   /** What each edit of one sequence has changed, in the order of the edits. */
   edited(sequence: number): EditCount[] {
     return this.sequences[sequence].edits.flatMap((edit, slot) =>
-      edit === undefined ? [] : [{ edit: edit.text, nRows: this.#nEdited[sequence][slot] }],
+      edit === undefined || edit.isContinued ? [] : [{ edit: edit.text, ...this.#changed[sequence][slot] }],
     );
   }
 
@@ -119,8 +152,9 @@ export class StepResult {
   /** Every read must give exactly the rows that it was to give. */
   #checkFired(read: PlannedRead): void {
     const { shape } = this.#output(read.output);
-    const { ragged } = read;
-    const expected = ragged === undefined ? this.#rowsOfRead(read).at(-1) : this.#nPairs(read, ragged);
+    const { ragged, hasAllRows } = read;
+    const nRows = hasAllRows ? this.#rows.nRows : this.#rowsOfRead(read).at(-1);
+    const expected = ragged === undefined ? nRows : this.#nPairs(read, ragged);
     const got = shape[ragged === undefined ? 0 : 1];
     if (got === expected) return;
     throw new PointError("point.firings", {
@@ -175,6 +209,17 @@ export class StepResult {
     const { start, end } = this.sequences[sequence];
     const [from, to] = resolvePositions(positions, start, end, entry.name);
     return { from, firstRow: this.#rows.firstRows[sequence] + from - start, nRows: to - from };
+  }
+
+  /** The selected positions of a sequence, of an output that has all rows of the step. */
+  #ofStep(output: StepOutput, read: PlannedRead, sequence: number): Tensor {
+    const { firstRow, nRows } = this.#stepRows(read, sequence);
+    return rowsOf(output, firstRow, firstRow + nRows);
+  }
+
+  /** The experts that each row which a read is about chose, int [n, nExpertsPerToken]. */
+  #chosenIn(read: PlannedRead, sequence: number): Tensor {
+    return this.#ofStep(this.#output(read.chosen as string), read, sequence);
   }
 
   /** A value over visible (row, key) pairs as a dense [nHeads, T, S]. */

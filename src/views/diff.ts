@@ -1,22 +1,27 @@
 import { PointError, RequestError } from "../errors.ts";
-import type { EditSpec } from "../glass/edit-spec.ts";
 import type { CatalogEntry } from "../points/catalog.ts";
 import type { Prompt } from "../run/chat.ts";
-import { Model } from "../run/model.ts";
+import type { Model } from "../run/model.ts";
 import { checkOptions } from "../run/options.ts";
 import { expand } from "../tape/rewrite.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { Value } from "../tape/value.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { argmax, type Distance, distance, divergence } from "./diff-values.ts";
+import {
+  type ChoiceDifference,
+  compareChoice,
+  comparePoint,
+  isChoice,
+  type PointDifference,
+  readsFor,
+} from "./diff-points.ts";
+import { checkedTokens, type DiffSide, sideOf } from "./diff-sides.ts";
+import { argmax, divergence } from "./diff-values.ts";
 import { type Report, report } from "./report.ts";
 import { shortPoint } from "./text/names.ts";
 import { table } from "./text/table.ts";
 import { quoteToken } from "./text/width.ts";
 import { type ShownToken, showToken, showTokens } from "./tokens.ts";
-
-/** A model as it is, or with edits. */
-export type DiffSide = Model | { readonly model: Model; readonly edits?: readonly EditSpec[] };
 
 export interface DiffOptions {
   /** Names and globs of points to compare; where undefined all, without second names and what is derived from others. */
@@ -24,13 +29,6 @@ export interface DiffOptions {
   /** Largest |Δ| that does not count as a difference; 0 unless asked otherwise. */
   readonly threshold?: number;
   readonly signal?: AbortSignal;
-}
-
-/** One point of two runs, over all positions. */
-export interface PointDifference extends Omit<Distance, "worstRow"> {
-  readonly point: string;
-  /** Of the largest |Δ|. */
-  readonly worstPosition: number;
 }
 
 /** What two runs predict after one token. */
@@ -46,7 +44,9 @@ export interface Diff {
   readonly tokens: readonly ShownToken[];
   /** Largest relative difference first; equal ones in the order in which they are computed. */
   readonly points: readonly PointDifference[];
-  /** The first point, in the order in which they are computed, with a difference above the threshold. */
+  /** Points that say which experts or groups of experts were chosen, in the order in which they are computed. */
+  readonly choices: readonly ChoiceDifference[];
+  /** The first point, in the order in which they are computed, with a difference above the threshold or another choice. */
   readonly firstDifference: string | null;
   readonly threshold: number;
   readonly predictions: readonly PredictionDifference[];
@@ -66,18 +66,29 @@ export async function diff(a: DiffSide, b: DiffSide, text: Prompt, options: Diff
   checkOptions("diff", options, ["points", "threshold", "signal"]);
   const { points, threshold = 0, signal } = options;
   checkThreshold(threshold);
-  const [first, second] = [sideOf("a", a), sideOf("b", b)];
-  const tokens = checkedTokens(first.model, second.model, text);
+  const [first, second] = [sideOf("diff: a", a), sideOf("diff: b", b)];
+  const tokens = checkedTokens("diff", first.model, second.model, text);
   const entries = commonEntries(first.model, second.model, points);
   const rows: PointDifference[] = [];
+  const choices: ChoiceDifference[] = [];
+  let firstDifference: string | null = null;
   const predictions: PredictionDifference[] = [];
   const groups = grouped(entries, tokens.length);
   for (const group of groups) {
     const isLast = group === groups.at(-1);
-    const request = { read: group.map(({ name }) => name), logits: isLast ? "all" : "none", signal } as const;
+    const read = [...new Set(group.flatMap((entry) => readsFor(entry, first.model)))];
+    const request = { read, logits: isLast ? "all" : "none", signal } as const;
     const x = await first.model.run(tokens, { ...request, edits: first.edits });
     const y = await second.model.run(tokens, { ...request, edits: second.edits });
-    for (const entry of group) rows.push(pointDifference(entry, x.get(entry.name), y.get(entry.name)));
+    for (const entry of group) {
+      if (isChoice(entry)) {
+        choices.push(compareChoice(entry, x, y));
+        if ((choices.at(-1)?.nChanged ?? 0) > 0) firstDifference ??= entry.name;
+      } else {
+        rows.push(comparePoint(entry, x, y));
+        if ((rows.at(-1)?.maxAbs ?? 0) > threshold) firstDifference ??= entry.name;
+      }
+    }
     if (!isLast) continue;
     for (const position of tokens.keys()) {
       predictions.push(predictionDifference(first.model, position, x.logits.row(position), y.logits.row(position)));
@@ -86,7 +97,8 @@ export async function diff(a: DiffSide, b: DiffSide, text: Prompt, options: Diff
   const data: Diff = {
     tokens: showTokens(first.model, tokens),
     points: rows.toSorted((p, q) => q.relative - p.relative || 0),
-    firstDifference: rows.find(({ maxAbs }) => maxAbs > threshold)?.point ?? null,
+    choices,
+    firstDifference,
     threshold,
     predictions,
     meanDivergence: predictions.reduce((sum, { divergence }) => sum + divergence, 0) / predictions.length,
@@ -96,49 +108,17 @@ export async function diff(a: DiffSide, b: DiffSide, text: Prompt, options: Diff
   return report(data, (width) => print(data, width));
 }
 
-const SIDE_KEYS = ["model", "edits"];
-
-function sideOf(name: string, side: DiffSide): { readonly model: Model; readonly edits: readonly EditSpec[] } {
-  if (side instanceof Model) return { model: side, edits: [] };
-  checkOptions(`diff: ${name}`, side, SIDE_KEYS);
-  return { model: side.model, edits: side.edits ?? [] };
-}
-
 function checkThreshold(threshold: number): void {
   if (threshold >= 0) return;
   const path = "diff: threshold";
   throw new RequestError("request.option", { path, expected: "must be at least 0", got: `${threshold}` });
 }
 
-/** What must be equal for points to be compared element by element. */
-const SIZES = ["nLayers", "dModel", "nHeads", "nKvHeads", "headDim", "dFf", "vocabSize"] as const;
-
-/** The text's tokens, which must be the same for two models of one shape. */
-function checkedTokens(a: Model, b: Model, text: Prompt): readonly number[] {
-  const size = SIZES.find((name) => a.config[name] !== b.config[name]);
-  if (size !== undefined) {
-    throw new RequestError("request.option", {
-      path: `diff: ${size}`,
-      expected: "two models must have the same shape to be compared point by point",
-      got: `${a.config[size]} and ${b.config[size]}`,
-    });
-  }
-  const [ofA, ofB] = [a.encode(text), b.encode(text)];
-  const at = ofA.findIndex((token, i) => token !== ofB[i]);
-  if (at < 0 && ofA.length === ofB.length) return ofA;
-  const position = at < 0 ? ofA.length : at;
-  throw new RequestError("request.tokens", {
-    path: "diff: text",
-    expected: "both models must make the same tokens of the text",
-    got: `${ofA.length} and ${ofB.length} tokens, of which the one at position ${position} is the first to differ`,
-    remedy: "Give token ids instead.",
-  });
-}
-
 /** The points to compare, in the order in which they are computed. */
 function commonEntries(a: Model, b: Model, points: readonly string[] | undefined): CatalogEntry[] {
   const names = new Set(b.points().map(({ name }) => name));
-  const found = a.resolveReads(points ?? ["**"]).filter(({ entry }) => names.has(entry.name));
+  const isCommon = ({ name, ofExpert }: CatalogEntry): boolean => names.has(ofExpert?.whole.name ?? name);
+  const found = a.resolveReads(points ?? ["**"]).filter(({ entry }) => isCommon(entry));
   const positioned = found.find(({ positions }) => positions !== "all");
   if (positioned !== undefined) {
     throw new PointError("point.positions", {
@@ -189,15 +169,6 @@ export function grouped(
   return groups;
 }
 
-function pointDifference({ name, shape }: CatalogEntry, a: Tensor, b: Tensor): PointDifference {
-  const { worstRow, ...found } = distance(
-    a,
-    b,
-    shape.findIndex((dim) => dim === "T" || dim === "R"),
-  );
-  return { point: name, ...found, worstPosition: worstRow };
-}
-
 function predictionDifference(model: Model, position: number, a: Tensor, b: Tensor): PredictionDifference {
   return {
     position,
@@ -215,7 +186,8 @@ const MAX_POINTS_PRINTED = 20;
 const MAX_PREDICTIONS_PRINTED = 10;
 
 function print(data: Diff, width: number): string {
-  const { tokens, points, firstDifference, threshold, predictions, meanDivergence, nLikeliestChanged } = data;
+  const { tokens, points, choices, firstDifference, threshold, predictions } = data;
+  const { meanDivergence, nLikeliestChanged } = data;
   const above = threshold === 0 ? "" : ` by more than ${threshold}`;
   const beginning =
     firstDifference === null ? `No point differs${above}.` : `They first differ${above} at ${firstDifference}.`;
@@ -227,6 +199,7 @@ function print(data: Diff, width: number): string {
     }),
     width,
   });
+  const nLeftOut = points.reduce((most, point) => Math.max(most, point.nLeftOut), 0);
   const strongest = predictions
     .toSorted((p, q) => q.divergence - p.divergence)
     .filter((prediction) => prediction.divergence > 0 || isChanged(prediction))
@@ -243,7 +216,25 @@ function print(data: Diff, width: number): string {
   return [
     `Two runs of ${tokens.length} tokens. ${beginning}`,
     ...(shown.length === 0 ? [] : [largest]),
+    ...(nLeftOut === 0
+      ? []
+      : [`Places of experts are compared without up to ${nLeftOut} tokens that chose others, or in another order.`]),
+    ...printChoices(choices, tokens.length, width),
     `${likeliest}; mean divergence ${meanDivergence.toPrecision(3)} nats.`,
     ...(strongest.length === 0 ? [] : [next]),
   ].join("\n");
+}
+
+/** Where other experts or groups were chosen. */
+function printChoices(choices: readonly ChoiceDifference[], nTokens: number, width: number): string[] {
+  const changed = choices.filter(({ nChanged }) => nChanged > 0);
+  if (changed.length === 0) return [];
+  const choice = table({
+    head: ["choice", "changed", "of", "tokens", "first at"],
+    rows: changed.map(({ point, nChanged, nChoices, nPositionsChanged, firstPosition }) => {
+      return [shortPoint(point), nChanged, nChoices, nPositionsChanged, firstPosition];
+    }),
+    width,
+  });
+  return [`Choices of experts change, for each of ${nTokens} tokens`, choice];
 }

@@ -4,12 +4,12 @@ import { readConfig } from "../run/config.ts";
 import { expand } from "../tape/rewrite.ts";
 import { Rows } from "../tape/rows.ts";
 import { concreteDims, type StepInputs } from "../tape/sizes.ts";
-import type { Tape } from "../tape/tape.ts";
+import { leavesOf, type Tape } from "../tape/tape.ts";
 import { isLeaf, type Node } from "../tape/value.ts";
-import { DTYPE_SIZE_BYTES } from "../tensor/dtype.ts";
 import { tensorSizeBytes } from "../tensor/format.ts";
 import { numel } from "../tensor/shape.ts";
 import type { Binding, Bindings } from "../weights/bind.ts";
+import type { Scales } from "../weights/pieces.ts";
 import { namedWeights } from "../weights/schema.ts";
 
 /** What a model is, in numbers. */
@@ -17,19 +17,26 @@ export interface ModelInfo {
   readonly architecture: string;
   readonly config: ModelConfig;
   readonly counts: {
-    /** Tied weights count once. */
+    /** Of the weights that the model declares; tied ones count once. */
     readonly parameters: number;
+    /** Those that one token meets: of experts the ones that it goes to, and all of everything else. */
+    readonly activeParameters: number;
     readonly layers: number;
+    /** Layers whose MLP is many experts. */
+    readonly sparseLayers: number;
     /** Of all layers together. */
     readonly heads: number;
+    /** Of all layers together, and of all their experts. */
     readonly neurons: number;
+    /** Those that run for one token. */
+    readonly activeNeurons: number;
   };
   /** Bytes of all weights, as stored in the checkpoint or at 16 and 32 bits. */
   readonly weightBytes: { readonly stored?: number; readonly bits16: number; readonly bits32: number };
   /** Bytes of the weights in each format of the checkpoint; the largest share first. */
   readonly formatBytes?: Readonly<Record<string, number>>;
-  /** Bytes that each token takes in the key-value cache, in float32. */
-  readonly cacheBytesPerToken: number;
+  /** Bytes that each token takes in the key-value cache at 16 and 32 bits; golgi keeps it in float32 unless asked. */
+  readonly cacheBytesPerToken: { readonly bits16: number; readonly bits32: number };
   /** Work of decoding one token: at the start of a text, and with the context full. */
   readonly perToken: readonly PerToken[];
   /** Left out on purpose, with the reason. */
@@ -50,10 +57,16 @@ export interface PerToken {
 export function describeConfig(json: unknown, fileName: string, ignore: readonly string[] = []): ModelInfo {
   const { architecture, config, ignoredKeys } = readConfig(json, fileName, ignore);
   const tree = architecture.weights(config, () => true);
-  const nParameters = [...namedWeights(tree).values()].reduce((sum, { shape }) => sum + numel(shape), 0);
   const { tape } = new ModelTape(architecture, config, tree);
-  const ignored = ignoredKeys.map((name) => ({ name, reason: "left out on request" }));
-  return describe(architecture.name, config, tape, nParameters, ignored);
+  const ignored = [...furtherLayers(config), ...ignoredKeys.map((name) => ({ name, reason: "left out on request" }))];
+  return describe(architecture.name, config, tape, namedWeights(tree), ignored);
+}
+
+/** Layers that a checkpoint holds beyond those of the model. */
+function furtherLayers({ nMtpLayers = 0 }: ModelConfig): { name: string; reason: string }[] {
+  if (nMtpLayers === 0) return [];
+  const name = nMtpLayers === 1 ? "the layer after the last" : `the ${nMtpLayers} layers after the last`;
+  return [{ name, reason: "multi-token prediction (MTP), which no other layer reads" }];
 }
 
 /** An open model's own numbers, which the checkpoint may change (a head that is there or not). */
@@ -64,21 +77,26 @@ export function describeModel(model: {
   readonly bindings: Bindings;
   readonly ignoredKeys: readonly string[];
 }): ModelInfo {
-  const weights = [...model.bindings.weights.values()];
-  const nParameters = weights.reduce((sum, { shape }) => sum + numel(shape), 0);
+  const { weights } = model.bindings;
   const ignored = [
     ...model.bindings.ignored.map(({ tensor, reason }) => ({ name: tensor, reason })),
     ...model.ignoredKeys.map((name) => ({ name, reason: "left out on request" })),
   ];
-  const info = describe(model.architecture, model.config, model.tape, nParameters, ignored);
-  const formatBytes = bytesByFormat(weights);
+  const info = describe(model.architecture, model.config, model.tape, weights, ignored);
+  const formatBytes = bytesByFormat([...weights.values()]);
   const stored = Object.values(formatBytes).reduce((sum, bytes) => sum + bytes, 0);
   return { ...info, weightBytes: { stored, ...info.weightBytes }, formatBytes };
 }
 
 function bytesByFormat(weights: readonly Binding[]): Record<string, number> {
   const bytes: Record<string, number> = {};
-  for (const { shape, dtype } of weights) bytes[dtype] = (bytes[dtype] ?? 0) + (tensorSizeBytes(shape, dtype) ?? 0);
+  const scales = new Map<Scales["tensor"], string>();
+  for (const { shape, dtype, pieces } of weights) {
+    bytes[dtype] = (bytes[dtype] ?? 0) + (tensorSizeBytes(shape, dtype) ?? 0);
+    for (const { scales: apart } of pieces) if (apart !== undefined) scales.set(apart.tensor, dtype);
+  }
+  // Weights that are rows of one tensor share its scales.
+  for (const [{ sizeBytes }, dtype] of scales) bytes[dtype] += sizeBytes;
   return Object.fromEntries(Object.entries(bytes).sort(([, a], [, b]) => b - a));
 }
 
@@ -86,21 +104,56 @@ function describe(
   architecture: string,
   config: ModelConfig,
   tape: Tape,
-  nParameters: number,
+  weights: ReadonlyMap<string, { readonly shape: readonly number[] }>,
   ignored: ModelInfo["ignored"],
 ): ModelInfo {
-  const { nLayers, nHeads, nKvHeads, headDim, dFf, contextLength } = config;
+  const { nLayers, nHeads, sparse, contextLength } = config;
   const expanded = expand(tape);
+  const parameters = countWeights(weights, () => 1);
+  const share = sparse === undefined ? 1 : sparse.nExpertsPerToken / sparse.nExperts;
+  const nCached = cacheElements(tape);
   return {
     architecture,
     config,
-    counts: { parameters: nParameters, layers: nLayers, heads: nLayers * nHeads, neurons: nLayers * dFf },
-    weightBytes: { bits16: 2 * nParameters, bits32: 4 * nParameters },
-    cacheBytesPerToken: 2 * nLayers * nKvHeads * headDim * DTYPE_SIZE_BYTES.f32,
-    perToken: [0, contextLength - 1].map((nCached) => perToken(expanded, nCached)),
+    counts: {
+      parameters,
+      activeParameters: countWeights(weights, (name) => (/\.experts\.\w+$/.test(name) ? share : 1)),
+      layers: nLayers,
+      sparseLayers: sparse?.layers.filter(Boolean).length ?? 0,
+      heads: nLayers * nHeads,
+      neurons: countNeurons(config, sparse?.nExperts),
+      activeNeurons: countNeurons(config, sparse?.nExpertsPerToken),
+    },
+    weightBytes: { bits16: 2 * parameters, bits32: 4 * parameters },
+    cacheBytesPerToken: { bits16: 2 * nCached, bits32: 4 * nCached },
+    perToken: [0, contextLength - 1].map((before) => perToken(expanded, before)),
     ignored,
     tape,
   };
+}
+
+/** Elements of all weights, of each the share that is asked for. */
+function countWeights(
+  weights: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  share: (name: string) => number,
+): number {
+  return [...weights].reduce((sum, [name, { shape }]) => sum + Math.round(share(name) * numel(shape)), 0);
+}
+
+/** Neurons of all layers, with so many experts in each sparse one. */
+function countNeurons({ nLayers, dFf, sparse }: ModelConfig, nExperts = 0): number {
+  const { layers = [], dExpert = 0, dShared = 0 } = sparse ?? {};
+  const nSparse = layers.filter(Boolean).length;
+  return (nLayers - nSparse) * dFf + nSparse * (nExperts * dExpert + dShared);
+}
+
+/** Numbers that all layers together keep of a token. */
+function cacheElements(tape: Tape): number {
+  const caches = leavesOf(tape).filter(({ from }) => isLeaf(from) && from.kind === "cache");
+  return caches.reduce((sum, { shape }) => {
+    const [nHeads, kDim, vDim] = shape as readonly number[];
+    return sum + nHeads * (kDim + vDim);
+  }, 0);
 }
 
 /** Sums the ops' own costs over a step of one row. */

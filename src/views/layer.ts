@@ -1,12 +1,15 @@
 import type { Prompt } from "../run/chat.ts";
 import type { Model } from "../run/model.ts";
 import { checkOptions } from "../run/options.ts";
+import { isSparse } from "./components.ts";
 import { type AttentionEdge, strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
 import { lensView } from "./lens-view.ts";
-import { firingNeurons, promotedTokens } from "./neurons.ts";
+import { firingNeurons, type LayerNeuronName, neuronName, promotedTokens } from "./neurons.ts";
 import { checkInteger, chosenPosition, VIEW_OPTIONS, type ViewOptions } from "./options.ts";
 import { type Report, report } from "./report.ts";
+import { type ChosenExpert, expertItem, routerChoices } from "./router-choices.ts";
+import { itemLines } from "./text/item-lines.ts";
 import { bar } from "./text/picture.ts";
 import { table } from "./text/table.ts";
 import { asManyAsFit, clip, quoteToken } from "./text/width.ts";
@@ -26,8 +29,7 @@ export interface LayerPrediction extends ShownToken {
 }
 
 /** A neuron at the position looked at, and the tokens that it pushes towards. */
-export interface LayerNeuron {
-  readonly neuron: number;
+export interface LayerNeuron extends LayerNeuronName {
   readonly value: number;
   readonly promotes: readonly ShownToken[];
 }
@@ -51,6 +53,8 @@ export interface Layer {
   /** At the position looked at, by the stream before the layer and after it. */
   readonly before: readonly LayerPrediction[];
   readonly after: readonly LayerPrediction[];
+  /** Of a sparse layer the experts that the token at the position looked at went to, in the order of the router. */
+  readonly experts?: readonly ChosenExpert[];
   /** Those with the largest values at the position looked at. */
   readonly neurons: readonly LayerNeuron[];
   /** Strongest attention in the whole text, but to the token itself and to the first. */
@@ -67,7 +71,7 @@ export async function layer(
   options: LayerOptions = {},
 ): Promise<Report<Layer>> {
   const { position: asked = -1, k = 6, ...runOptions } = options;
-  const { nLayers, vocabSize, dFf } = model.config;
+  const { nLayers, vocabSize } = model.config;
   checkOptions("layer", runOptions, VIEW_OPTIONS);
   checkInteger("layer: layer", index, 0, nLayers);
   checkInteger("layer: k", k, 1);
@@ -77,7 +81,8 @@ export async function layer(
   const views = {
     lens: lensView([point("residPre"), point("residPost")], "all", { k: Math.min(k, vocabSize) }),
     lengths: lengths([point("attn.contribution"), point("mlp.contribution"), point("residPost")], "all"),
-    neurons: firingNeurons([index], position, Math.min(k, dFf)),
+    neurons: firingNeurons(model, [index], position, k),
+    experts: routerChoices(isSparse(model, index) ? [index] : [], position),
     edges: strongestEdges([index], k),
   };
   const run = await model.runDerived(ids, together(Object.values(views)), { ...runOptions, logits: "none" });
@@ -90,6 +95,7 @@ export async function layer(
     );
   const [attention, mlp, residual] = views.lengths.present(run);
   const [[neurons]] = views.neurons.present(run);
+  const [experts] = views.experts.present(run);
   const promoted = await promotedTokens(model, neurons, Math.min(3, vocabSize));
   const tokens = showTokens(model, ids);
   const data: Layer = {
@@ -98,7 +104,11 @@ export async function layer(
     position,
     before: before[position],
     after: after[position],
-    neurons: neurons.map(({ neuron, value }, i) => ({ neuron, value, promotes: showTokens(model, promoted[i]) })),
+    ...(experts !== undefined && { experts: experts[0] }),
+    neurons: neurons.map(({ layer: _layer, ...neuron }, i) => ({
+      ...neuron,
+      promotes: showTokens(model, promoted[i]),
+    })),
     edges: views.edges.present(run)[0],
     rows: tokens.map(({ text }, t) => {
       const [{ text: predicts, probability }] = after[t];
@@ -111,7 +121,8 @@ export async function layer(
 const LABEL = 11;
 const BAR_WIDTH = 10;
 
-function print({ layer, tokens, position, before, after, neurons, edges, rows }: Layer, width: number): string {
+function print(data: Layer, width: number): string {
+  const { layer, tokens, position, before, after, experts, neurons, edges, rows } = data;
   const predictions = (list: readonly LayerPrediction[]): string[] =>
     list.map(({ text, probability }) => `${quoteToken(text)} ${percent(probability)}`);
   const item = (label: string, items: readonly string[]): string =>
@@ -121,9 +132,12 @@ function print({ layer, tokens, position, before, after, neurons, edges, rows }:
     clip(`Layer ${layer} at token ${position}, ${quoteToken(tokens[position].text)}`, width),
     item("before", predictions(before)),
     item("after", predictions(after)),
-    ...neurons.map(({ neuron, value, promotes }, i) => {
-      const towards = promotes.map(({ text }) => quoteToken(text)).join(" ");
-      return item(i === 0 ? "neurons" : "", [`N${neuron} ${value.toFixed(2)} → ${towards}`]);
+    ...(experts === undefined ? [] : itemLines(experts.map(expertItem), width - LABEL)).map(
+      (line, i) => `${(i === 0 ? "experts" : "").padEnd(LABEL)}${line}`,
+    ),
+    ...neurons.map((neuron, i) => {
+      const towards = neuron.promotes.map(({ text }) => quoteToken(text)).join(" ");
+      return item(i === 0 ? "neurons" : "", [`${neuronName(neuron)} ${neuron.value.toFixed(2)} → ${towards}`]);
     }),
     item(
       "heads",

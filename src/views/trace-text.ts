@@ -1,17 +1,18 @@
 import { RequestError } from "../errors.ts";
 import type { Model } from "../run/model.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { isSparse, range } from "./components.ts";
 import { strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
 import { lensView } from "./lens-view.ts";
-import { type FiringNeuron, firingNeurons, promotedTokens } from "./neurons.ts";
+import { type FiringNeuron, firingNeurons, type LayerNeuronName, promotedTokens } from "./neurons.ts";
+import { type ChosenExpert, routerChoices } from "./router-choices.ts";
 import { type ShownToken, showToken } from "./tokens.ts";
 import { continuation, type Trace, type TraceLayer, type TraceOptions, type TracePrediction } from "./trace.ts";
 import { together } from "./view.ts";
 
 /** A neuron at one position, and the tokens that it pushes towards where it is among its layer's strongest. */
-export interface TextNeuron {
-  readonly neuron: number;
+export interface TextNeuron extends LayerNeuronName {
   readonly value: number;
   readonly promotes?: TraceLayer["neurons"][number]["promotes"];
 }
@@ -26,6 +27,8 @@ export interface TextTrace extends Pick<Trace, "prompt" | "text" | "tokens" | "n
     readonly attention: readonly (readonly number[])[];
     readonly mlp: readonly (readonly number[])[];
   };
+  /** Of sparse layers the experts that tokens went to, in the order of the router, [nLayers][position][slot]; null for others. */
+  readonly experts: readonly (readonly (readonly ChosenExpert[])[] | null)[];
   /** Those with the largest values: [nLayers][position][rank]. */
   readonly neurons: readonly (readonly (readonly TextNeuron[])[])[];
   /** The strongest attention of each layer: [nLayers][rank]. */
@@ -48,7 +51,7 @@ const MAX_PROMOTING_LOGITS = 2 ** 23;
 /** Generates from a prompt, then runs the whole text once more and looks into every layer at every position. */
 export async function traceText(model: Model, prompt: string, options: TextTraceOptions = {}): Promise<TextTrace> {
   const { nPredictions = 3, nNeurons = 3, nEdges = 3, maxTextTokens, ...rest } = options;
-  const { nLayers, dFf, vocabSize } = model.config;
+  const { nLayers, vocabSize } = model.config;
   const { text, tokens, nPromptTokens, position } = await continuation(model, prompt, rest);
   if (maxTextTokens !== undefined && tokens.length > maxTextTokens) {
     throw new RequestError("request.option", {
@@ -60,7 +63,8 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
   }
   const show = (token: number): ShownToken => showToken(model, token);
 
-  const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+  const layers = range(nLayers);
+  const sparseLayers = layers.filter((layer) => isSparse(model, layer));
   const block = (name: string): string[] => layers.map((layer) => `blocks.${layer}.${name}`);
   const resid = ["blocks.0.residPre", ...block("residPost")];
   const views = {
@@ -68,7 +72,8 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
     residual: lengths(resid, "all"),
     attention: lengths(block("attn.contribution"), "all"),
     mlp: lengths(block("mlp.contribution"), "all"),
-    neurons: firingNeurons(layers, "all", Math.min(nNeurons, dFf)),
+    neurons: firingNeurons(model, layers, "all", nNeurons),
+    experts: routerChoices(sparseLayers, "all"),
     edges: strongestEdges(layers, nEdges),
   };
   const patterns = block("attn.pattern");
@@ -81,6 +86,7 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
     signal,
   });
   const neurons = views.neurons.present(run);
+  const experts = views.experts.present(run);
   const nPromoting = Math.max(32, Math.floor(MAX_PROMOTING_LOGITS / vocabSize));
   const strongest = neurons.flatMap((layer) => strongestOf(layer.flat(), nPromoting));
   const promoted = await promotedTokens(model, strongest, Math.min(3, vocabSize));
@@ -101,9 +107,13 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
       attention: views.attention.present(run),
       mlp: views.mlp.present(run),
     },
+    experts: layers.map((layer) => experts[sparseLayers.indexOf(layer)] ?? null),
     neurons: neurons.map((rows) =>
       rows.map((row) =>
-        row.map((found) => ({ neuron: found.neuron, value: found.value, promotes: promotes.get(keyOf(found)) })),
+        row.map((found): TextNeuron => {
+          const { layer: _layer, ...neuron } = found;
+          return { ...neuron, promotes: promotes.get(keyOf(found)) };
+        }),
       ),
     ),
     edges: views.edges.present(run).map((edges) =>
@@ -118,8 +128,8 @@ export async function traceText(model: Model, prompt: string, options: TextTrace
 }
 
 /** A neuron pushes towards other tokens where its value is negative. */
-function keyOf({ layer, neuron, value }: FiringNeuron): string {
-  return `${layer} ${neuron} ${value < 0}`;
+function keyOf({ layer, neuron, expert, value }: FiringNeuron): string {
+  return `${layer} ${expert} ${neuron} ${value < 0}`;
 }
 
 /** The `n` neurons of one layer that reach the largest values, each once for either sign. */

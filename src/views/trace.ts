@@ -2,10 +2,12 @@ import { RequestError } from "../errors.ts";
 import type { GenerateOptions } from "../run/generate.ts";
 import type { Model } from "../run/model.ts";
 import type { SessionOptions } from "../run/session.ts";
+import { isSparse, range } from "./components.ts";
 import { type AttentionEdge, strongestEdges } from "./edges.ts";
 import { lengths } from "./lengths.ts";
 import { lensView } from "./lens-view.ts";
-import { firingNeurons, promotedTokens } from "./neurons.ts";
+import { firingNeurons, type LayerNeuronName, promotedTokens } from "./neurons.ts";
+import { type ChosenExpert, routerChoices } from "./router-choices.ts";
 import { type ShownToken, showToken } from "./tokens.ts";
 import { together } from "./view.ts";
 
@@ -38,8 +40,10 @@ export interface TraceLayer {
   readonly predictions: readonly TracePrediction[];
   /** Length of what each part added to the residual stream, and of the stream after it. */
   readonly lengths: { readonly attention: number; readonly mlp: number; readonly residual: number };
+  /** Of a sparse layer the experts that the position's token went to, in the order of the router. */
+  readonly experts?: readonly ChosenExpert[];
   /** Those with the largest values at the position, and the tokens that each pushes towards. */
-  readonly neurons: readonly { neuron: number; value: number; promotes: readonly TraceToken[] }[];
+  readonly neurons: readonly (LayerNeuronName & { value: number; promotes: readonly TraceToken[] })[];
   /** Over the whole text, not only the position. */
   readonly edges: readonly (AttentionEdge & { fromText: string; toText: string })[];
 }
@@ -62,11 +66,12 @@ export interface Trace {
 /** Generates from a prompt, then runs the whole text once more and looks into every layer. */
 export async function trace(model: Model, prompt: string, options: TraceOptions = {}): Promise<Trace> {
   const { nPredictions = 3, nNeurons = 3, nEdges = 3, ...rest } = options;
-  const { nLayers, dFf, vocabSize } = model.config;
+  const { nLayers, vocabSize } = model.config;
   const { text, tokens, nPromptTokens, position } = await continuation(model, prompt, rest);
   const show = (token: number): ShownToken => showToken(model, token);
 
-  const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+  const layers = range(nLayers);
+  const sparseLayers = layers.filter((layer) => isSparse(model, layer));
   const block = (name: string): string[] => layers.map((layer) => `blocks.${layer}.${name}`);
   const resid = ["blocks.0.residPre", ...block("residPost")];
   const views = {
@@ -74,7 +79,8 @@ export async function trace(model: Model, prompt: string, options: TraceOptions 
     residual: lengths(resid, position),
     attention: lengths(block("attn.contribution"), position),
     mlp: lengths(block("mlp.contribution"), position),
-    neurons: firingNeurons(layers, position, Math.min(nNeurons, dFf)),
+    neurons: firingNeurons(model, layers, position, nNeurons),
+    experts: routerChoices(sparseLayers, position),
     edges: strongestEdges(layers, nEdges),
   };
   const { edits, signal } = options;
@@ -90,6 +96,7 @@ export async function trace(model: Model, prompt: string, options: TraceOptions 
   const residual = views.residual.present(run).map(([length]) => length);
   const [attention, mlp] = [views.attention.present(run), views.mlp.present(run)];
   const neurons = views.neurons.present(run).map(([row]) => row);
+  const experts = new Map(views.experts.present(run).map(([row], i) => [sparseLayers[i], row]));
   const promoted = await promotedTokens(model, neurons.flat(), Math.min(3, vocabSize));
   const edges = views.edges.present(run);
   return {
@@ -103,9 +110,9 @@ export async function trace(model: Model, prompt: string, options: TraceOptions 
       layer,
       predictions: predictions[layer + 1],
       lengths: { attention: attention[layer][0], mlp: mlp[layer][0], residual: residual[layer + 1] },
-      neurons: neurons[layer].map(({ neuron, value }) => ({
-        neuron,
-        value,
+      ...(experts.has(layer) && { experts: experts.get(layer) }),
+      neurons: neurons[layer].map(({ layer: _layer, ...neuron }) => ({
+        ...neuron,
         promotes: (promoted.shift() ?? []).map(show),
       })),
       edges: edges[layer].map((edge) => ({

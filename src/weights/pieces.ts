@@ -7,7 +7,7 @@ import { type ComputeFormat, isBlockFormat, isPlainFormat, PLAIN_FORMATS } from 
 import { FP8_BLOCK } from "../tensor/formats/fp8-e4m3.ts";
 import { MXFP4_BLOCK } from "../tensor/formats/mxfp4.ts";
 import { formatShape, numel, sameShape } from "../tensor/shape.ts";
-import type { Layout, Piece } from "./schema.ts";
+import { countRows, type Layout, type Piece, pieceRows } from "./schema.ts";
 
 /** Consecutive rows of a weight, which lie `step` rows apart in one tensor: that is seen as rows of its last axis. */
 export interface BoundPiece {
@@ -76,10 +76,10 @@ export function bindPieces(
   const rowLength = first.shape.length > 1 ? (first.shape.at(-1) as number) : 1;
   const dtype = formatOf(first);
   const nWanted = numel(shape) / rowLength;
-  const nRows = rowsOfWhole(found, nWanted);
+  const nRows = pieceRows(layout, nWanted);
   const pieces: BoundPiece[] = [];
-  for (const view of views) {
-    checkShape(target, view, nRows);
+  for (const [i, view] of views.entries()) {
+    checkShape(target, view, nRows[i]);
     checkFormat(name, view, first);
     for (const each of matricesOf(view, dtype)) {
       const last = pieces.at(-1);
@@ -89,27 +89,14 @@ export function bindPieces(
     }
   }
   const nFound = pieces.reduce((sum, piece) => sum + piece.nRows, 0);
-  if (nFound === nWanted && (layout.pairedHeads === undefined || pieces.length === 1))
-    return { pieces, dtype, rowLength };
+  const isInOrder = layout.pairedHeads === undefined || pieces.length === 1;
+  if (nFound === nWanted && isInOrder) return { pieces, dtype, rowLength };
   throw new TapeError("tape.shape", {
     path: name,
     expected: `a layout's pieces must have the ${nWanted} rows of ${formatShape(shape)}, in one piece where heads are paired`,
     got: `${nFound} in ${pieces.length}`,
     remedy: "Mend the architecture's weights.",
   });
-}
-
-/** Rows of each piece that is all of a tensor or matrix; they are alike. */
-function rowsOfWhole(found: readonly FoundPiece[], nWanted: number): number {
-  const nGiven = found.reduce(
-    (sum, { piece: { rows, step } }) => sum + (rows === undefined ? 0 : count(rows, step)),
-    0,
-  );
-  return (nWanted - nGiven) / found.filter(({ piece }) => piece.rows === undefined).length;
-}
-
-function count([from, to]: readonly [number, number], step = 1): number {
-  return Math.ceil((to - from) / step);
 }
 
 function viewOf(found: FoundPiece, { shape: declared, layout: { transposed } }: Target): View {
@@ -157,7 +144,7 @@ function boundOf(view: View, dtype: ComputeFormat, firstRow: number, checkpoint:
     nTensorRows: numel(view.whole) / tensorRowLength,
     tensorRowLength,
     firstRow,
-    nRows: rows === undefined ? nMatrixRows : count(rows, step),
+    nRows: rows === undefined ? nMatrixRows : countRows(rows, step),
     from: (transposed ? 0 : matrixRow) + (rows?.[0] ?? 0),
     step,
     // Otherwise the matrices of a tensor go on from one another.

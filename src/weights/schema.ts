@@ -135,6 +135,23 @@ export function stackedIn(layer: string, ggufLayer: string, { experts, packed = 
   };
 }
 
+/** Rows of the pieces that say which ones they have. */
+export function nGivenRows({ pieces }: Layout): number {
+  return pieces.reduce((sum, { rows, step }) => sum + (rows === undefined ? 0 : countRows(rows, step)), 0);
+}
+
+/** Rows of each piece of a weight with `nRows`: those that are all of a tensor or matrix are alike. */
+export function pieceRows(layout: Layout, nRows: number): number[] {
+  const nWhole = layout.pieces.filter(({ rows }) => rows === undefined).length;
+  const share = (nRows - nGivenRows(layout)) / nWhole;
+  return layout.pieces.map(({ rows, step }) => (rows === undefined ? share : countRows(rows, step)));
+}
+
+/** Rows of a range, every `step`-th of it. */
+export function countRows([from, to]: readonly [from: number, to: number], step = 1): number {
+  return Math.ceil((to - from) / step);
+}
+
 /**
  * Where each row of q or k lies when rotary pairs lie side by side: a head of size d has its rows i and i + d/2, which
  * turn together, as stored rows 2i and 2i + 1 (`LlamaModel.permute` of llama.cpp's converter).

@@ -5,7 +5,7 @@ import type { Checkpoint, StoredTensor } from "../../src/checkpoint/checkpoint.t
 import { CheckpointError, ConfigError } from "../../src/errors.ts";
 import { reference } from "../../src/index.ts";
 import { openModel } from "../../src/run/open.ts";
-import { blockOf, decodeRows, isComputeFormat } from "../../src/tensor/format.ts";
+import { blockOf, decodeRows, isPlainFormat } from "../../src/tensor/format.ts";
 import { numel } from "../../src/tensor/shape.ts";
 import { MemoryFolder } from "../checkpoint-files.ts";
 
@@ -56,7 +56,7 @@ async function readTensor(checkpoint: Checkpoint, tensor: StoredTensor): Promise
     const row = await checkpoint.readRows(tensor, shape[0] - 1, 1);
     assert.deepEqual(row, bytes.slice(bytes.length - row.length));
   }
-  if (isComputeFormat(dtype)) decodeRows(dtype, bytes, new Float32Array(numel(shape)), 0);
+  if (isPlainFormat(dtype)) decodeRows(dtype, bytes, new Float32Array(numel(shape)), 0);
 }
 
 const host = { nowMs: () => performance.now(), pause: async () => undefined };

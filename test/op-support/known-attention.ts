@@ -3,7 +3,7 @@
 import * as ops from "../../src/ops/index.ts";
 import { cacheLeaf } from "../../src/tape/builder.ts";
 import type { Value } from "../../src/tape/value.ts";
-import { type KnownResult, ofRows, rows, selection, three } from "./known-results.ts";
+import { given, type KnownResult, ofRows, rows, selection, three } from "./known-results.ts";
 
 /** A cache of one head with one dimension: keys 1, 2, 3 and values 3, 5, 10. */
 function threeKeys(): Value {
@@ -44,10 +44,25 @@ export const KNOWN_ATTENTION: readonly KnownResult[] = [
     expected: [[1, 2, 30, 40]],
   },
   {
+    promise: "attentionScores stay within a cap",
+    build: () => ops.attentionScores(ofRows([1, 1], 2, 2, 2e6), threeKeys(), rows(), { scale: 0.5, softcap: 2 }),
+    ...three,
+    expected: [[0.9242343145200195, 0.9242343145200195, 1.5231883119115297, 2, 2, 2]],
+  },
+  {
     promise: "attentionSoftmax spreads equal scores over the keys that each row sees",
     build: () => ops.attentionSoftmax(noScores(threeKeys()), rows(), undefined, {}),
     ...three,
     expected: [[1, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3]],
+  },
+  {
+    promise: "attentionSoftmax leaves a sink its share",
+    build: () => {
+      const twoHeads = ops.attentionScores(ofRows([2, 1], 0, 0, 0, 0, 0, 0), threeKeys(), rows(), { scale: 1 });
+      return ops.attentionSoftmax(twoHeads, rows(), given([2], Math.log(3), Number.NEGATIVE_INFINITY), {});
+    },
+    ...three,
+    expected: [[1 / 4, 1 / 5, 1 / 5, 1 / 6, 1 / 6, 1 / 6, 1, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3]],
   },
   {
     promise: "attentionMix adds up values by their weights",
@@ -81,6 +96,20 @@ export const KNOWN_ATTENTION: readonly KnownResult[] = [
     build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), undefined, { scale: 1, window: 2 }),
     ...three,
     expected: [[3, 4, 7.5]],
+  },
+  {
+    promise: "attention leaves a sink its share, which adds nothing",
+    build: () => ops.attention(ofRows([1, 1], 0, 0, 0), threeKeys(), rows(), given([1], 0), { scale: 1 }),
+    ...three,
+    expected: [[3 / 2, 8 / 3, 18 / 4]],
+  },
+  {
+    promise: "attention sees no difference between scores far beyond a cap",
+    build: () => {
+      return ops.attention(ofRows([1, 1], 1e6, 1e6, 1e6), threeKeys(), rows(), undefined, { scale: 1, softcap: 0.5 });
+    },
+    ...three,
+    expected: [[3, 4, 6]],
   },
   {
     promise: "topKeys name keys by position, with key −1 and weight 0 where a row sees fewer",

@@ -64,6 +64,12 @@ const elementwise: readonly KnownResult[] = [
     expected: [[0, 0, 3]],
   },
   {
+    promise: "sigmoid goes from 0 to 1",
+    build: () =>
+      ops.activate(row(MINUS_INFINITY, -1000, 0, Math.log(3), Number.POSITIVE_INFINITY, NAN), { fn: "sigmoid" }),
+    expected: [[0, 0, 0.5, 0.75, 1, NAN]],
+  },
+  {
     promise: "silu is x · sigmoid(x), also where the exponential overflows",
     build: () => ops.activate(row(-1000, -3, -1, 0, 1, 3, 1000), { fn: "silu" }),
     expected: [[0, -0.14227761953270035, -0.2689414213699951, 0, 0.7310585786300049, 2.8577223804672998, 1000]],
@@ -262,6 +268,20 @@ const rotations: readonly KnownResult[] = [
     promise: "rotate leaves dimensions beyond the pairs, and applies the magnitude to the pairs alone",
     build: () => ops.rotate(given([1, 1, 4], 1, 2, 3, 4), row(QUARTER_TURN), { pairing: "half", magnitude: 2 }),
     expected: [[-4, 2, 3, 4]],
+  },
+  {
+    promise: "rotate from an offset on leaves the dimensions before it",
+    build: () => {
+      const [x, angles] = [given([1, 1, 5], 9, 1, 2, 3, 4), row(QUARTER_TURN, QUARTER_TURN)];
+      return [
+        ops.rotate(x, angles, { ...rotation("half"), offset: 1 }),
+        ops.rotate(x, angles, { ...rotation("adjacent"), offset: 1 }),
+      ];
+    },
+    expected: [
+      [9, -3, -4, 1, 2],
+      [9, -2, 1, -4, 3],
+    ],
   },
   {
     promise: "rotaryAngles multiply position and frequency, with each sequence's own frequencies",

@@ -90,6 +90,27 @@ const OPERATORS: readonly Malformed[] = [
   marked("L5.N3 ^.mlp = 2", "Write = 0, for instance"),
 ];
 
+const ROUTING: readonly Malformed[] = [
+  marked("L5.router ban^", "an expert's number must stand"),
+  marked("L5.router ban ^E17", "an expert's number must stand"),
+  marked("L5.router ban ^-1", "an expert's number must stand"),
+  marked("L5.router ban ^1.5", "an expert's number must stand"),
+  marked("L5.router ban ^1234567890", "an expert's number must stand"),
+  marked("L5.router ban [^]", "an expert's number must stand"),
+  marked("L5.router ban [3 ^17]", "a comma or ] must stand"),
+  marked("L5.router ban [3, 17^", "a comma or ] must stand"),
+  marked("L5.router ban ^[3, 3]", "ban takes an expert or several, each once"),
+  marked("L5.router ban 3^, 17", "Give several edits one by one."),
+  marked("L5.router ^bann 3", "Did you mean ban?"),
+  marked("L5.router ^forced 3", "Did you mean force?"),
+  marked("L5.router ^swop 3 -> 4", "Did you mean swap?"),
+  marked("L5.router swap 3^", "-> must stand"),
+  marked("L5.router swap 3 ^17", "-> must stand"),
+  marked("L5.router swap 3 ->^", "an expert's number must stand"),
+  marked("L5.router swap ^3 -> 3", "swap takes two experts"),
+  marked("L5.router swap ^[3, 17]", "an expert's number must stand"),
+];
+
 /** Values that no operator takes. */
 const VALUES: readonly Malformed[] = [
   marked("^", "Write a number, [0.1, 2]"),
@@ -182,7 +203,14 @@ const ASSIGNMENTS = ["=", "+=", "-=", "*="].flatMap((operator): Malformed[] =>
   VALUES.map(([text, position, message]) => [`L5.H3 ${operator} ${text}`, position + 7 + operator.length, message]),
 );
 
-export const MALFORMED: readonly Malformed[] = [...ADDRESSES, ...POSITIONS, ...OPERATORS, ...CALLS, ...ASSIGNMENTS];
+export const MALFORMED: readonly Malformed[] = [
+  ...ADDRESSES,
+  ...POSITIONS,
+  ...OPERATORS,
+  ...ROUTING,
+  ...CALLS,
+  ...ASSIGNMENTS,
+];
 
 export const MALFORMED_JSON: readonly Malformed[] = [
   marked("{^", "a key must stand"),
@@ -215,6 +243,14 @@ export const MALFORMED_JSON: readonly Malformed[] = [
   marked('{"at": "L5", "add": 1, ^"times": "2"}', "times is a finite number"),
   marked('{"at": "L5", "set": 1, ^"times": 2}', "times goes with add only; got set"),
   marked('{"at": "L5", "mean": {"file": "a"}, ^"sequence": 1}', "sequence goes with patch only; got mean"),
+  marked('{"at": "L5.router", ^"ban": []}', "ban takes an expert or several"),
+  marked('{"at": "L5.router", ^"ban": -1}', "ban takes an expert or several"),
+  marked('{"at": "L5.router", ^"force": [1, 1]}', "force takes an expert or several"),
+  marked('{"at": "L5.router", ^"swap": [1]}', "swap takes two experts"),
+  marked('{"at": "L5.router", "ban": 1, ^"force": 2}', "exactly one thing; got ban and force"),
+  marked('{"at": "L5.router", "ban": 1, ^"expert": 2}', "expert goes with set and add and scale"),
+  marked('{"at": "L5.mlp", "set": 0, ^"expert": 2}', "expert goes with what each chosen expert has a place in"),
+  marked('{"at": "L5.router.weights", "set": 0, ^"expert": -2}', "expert is a whole number from 0"),
 ];
 
 const at = "L5";

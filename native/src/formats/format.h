@@ -18,9 +18,11 @@
 #include "blocks.h"
 #include "f16.h"
 #include "f32.h"
+#include "f8_e4m3.h"
 #include "iq4_nl.h"
 #include "iq4_xs.h"
 #include "mxfp4.h"
+#include "mxfp4_split.h"
 #include "q2_k.h"
 #include "q3_k.h"
 #include "q4_0.h"
@@ -49,6 +51,8 @@ inline Blocks blocks_of(Format format) {
     case Format::iq4_nl: return blocks<IQ4_NL>();
     case Format::iq4_xs: return blocks<IQ4_XS>();
     case Format::mxfp4: return blocks<MXFP4>();
+    case Format::f8_e4m3: return scaled_blocks<F8_E4M3>();
+    case Format::mxfp4_split: return scaled_blocks<MXFP4_SPLIT>();
     default: return {};
   }
 }
@@ -65,15 +69,23 @@ inline void with_format(Format format, const F& f) {
   }
 }
 
-/// Elements [0, n) of a row, which are all of it.
+/// Elements [begin, begin + n) of a row, in whole blocks: `begin` begins one, and the row ends where one is cut.
 template <class F>
-inline void decode_row(F, const uint8_t* row, int64_t n, float* out) {
+inline void decode_row(F, const StoredRow& row, int64_t begin, int64_t n, float* out) {
+  const uint8_t* from = row.data + F::bytes(begin);
   int64_t i = 0;
-  for (; i + Floats::lanes <= n; i += Floats::lanes) F::load(row, i).store(out + i);
-  if (i < n) F::load(row, i, n - i).store(out + i, n - i);
+  for (; i + Floats::lanes <= n; i += Floats::lanes) F::load(from, i).store(out + i);
+  if (i < n) F::load(from, i, n - i).store(out + i, n - i);
 }
-inline void decode_row(Blocks format, const uint8_t* row, int64_t n, float* out) {
-  format.decode(row, n / format.block, out);
+inline void decode_row(Blocks format, const StoredRow& row, int64_t begin, int64_t n, float* out) {
+  format.decode(row, begin, n, out);
 }
+
+/// One element of a row.
+template <class F>
+inline float decode_element(F, const StoredRow& row, int64_t i) {
+  return F::element(row.data, i);
+}
+inline float decode_element(Blocks format, const StoredRow& row, int64_t i) { return format.element(row, i); }
 
 }  // namespace golgi::GOLGI_ISA

@@ -52,14 +52,20 @@ inline Floats gelu(Floats x) {
 
 inline Floats relu(Floats x) { return select_less(x, Floats::zero(), Floats::zero(), x); }
 
-/// Calls `f` with the function of that name; Fn is the enumeration of an op's arguments.
+inline Floats sigmoid(Floats x) { return gated(Floats::all(1), x); }
+
+/// Calls `f` with the function of that name; Fn is the enumeration of an op's arguments, with sigmoid or without.
 template <class Fn, class F>
 void with_activation(Fn fn, const F& f) {
+  if constexpr (requires { Fn::sigmoid; }) {
+    if (fn == Fn::sigmoid) return f([](Floats x) { return sigmoid(x); });
+  }
   switch (fn) {
     case Fn::silu: return f([](Floats x) { return silu(x); });
     case Fn::gelu: return f([](Floats x) { return gelu(x); });
     case Fn::gelu_tanh: return f([](Floats x) { return gelu_tanh(x); });
     case Fn::relu: return f([](Floats x) { return relu(x); });
+    default: return;
   }
 }
 

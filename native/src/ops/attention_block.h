@@ -3,6 +3,7 @@
 
 #include "attention_rows.h"
 #include "chunks.h"
+#include "soft_cap.h"
 #include "softmax_row.h"
 
 namespace golgi::GOLGI_ISA {
@@ -14,8 +15,17 @@ inline int64_t page_floor(int64_t key) { return key - key % page_size; }
 
 inline void set_to_zero(float* x, int64_t n) { std::fill_n(x, n, 0.0f); }
 
-inline void softmax_query(const Query& query) {
-  softmax_row(query.scores, query.weights, query.last - query.first + 1);
+/// Keeps all scores of the query within ±cap; 0: as they are.
+inline void cap_scores(const Query& query, float cap) {
+  if (cap == 0) return;
+  const auto capped = [cap = Floats::all(cap)](Floats score) { return soft_capped(score, cap); };
+  map(query.scores, query.scores, query.last - query.first + 1, capped);
+}
+
+/// The query's weights from what `score` left, which becomes its scores.
+inline void weigh_keys(const Query& query, float cap) {
+  cap_scores(query, cap);
+  softmax_row(query.scores, query.weights, query.last - query.first + 1, query.sink);
 }
 
 inline void add_to(float* z, const float* sums, int64_t n) {
@@ -32,8 +42,8 @@ struct QueryBlock {
   int64_t last_key() const { return queries[n_queries() - 1].last; }
 
   /// Scores of the keys in [begin, end); `begin` is a multiple of the page size.
-  template <class Element>
-  void score(const PagedKv<Element>& kv, int64_t begin, int64_t end, float scale) const {
+  template <class Kv>
+  void score(const Kv& kv, int64_t begin, int64_t end, float scale) const {
     for_tiles(n_rows, group, [&](int64_t i, int64_t n) {
       const int64_t from = std::max(begin, page_floor(queries[i].first));
       const int64_t to = std::min(end, queries[i + n - 1].last + 1);
@@ -42,10 +52,10 @@ struct QueryBlock {
   }
 
   /// Adds Σ weight · v of the keys in [begin, end) to `sums` [n_queries, d_v].
-  template <class Element>
-  void mix(const PagedKv<Element>& kv, int64_t begin, int64_t end, float* sums) const {
+  template <class Kv>
+  void mix(const Kv& kv, int64_t begin, int64_t end, float* sums) const {
     for_tiles(n_rows, group, [&](int64_t i, int64_t n) {
-      mix_keys(queries + i, n, kv, kv_head, begin, end, sums + i * kv.cache.d_v);
+      mix_keys(queries + i, n, kv, kv_head, begin, end, sums + i * kv.d_v());
     });
   }
 };
@@ -66,8 +76,8 @@ PagedKv<Element> kv_of(const Args& a, const RowBlock& block) {
 }
 
 /// All scores of the block.
-template <class Element>
-void score_block(const QueryBlock& block, const PagedKv<Element>& kv, float scale) {
+template <class Kv>
+void score_block(const QueryBlock& block, const Kv& kv, float scale) {
   const int64_t end = block.last_key() + 1;
   for (int64_t key = page_floor(block.first_key()); key < end; key += keys_at_a_time) {
     block.score(kv, key, std::min(end, key + keys_at_a_time), scale);
@@ -75,9 +85,9 @@ void score_block(const QueryBlock& block, const PagedKv<Element>& kv, float scal
 }
 
 /// z of all queries of the block. `sums` has room for [n_queries, d_v].
-template <class Element>
-void mix_block(const QueryBlock& block, const PagedKv<Element>& kv, float* sums) {
-  const int64_t d = kv.cache.d_v, n = block.n_queries();
+template <class Kv>
+void mix_block(const QueryBlock& block, const Kv& kv, float* sums) {
+  const int64_t d = kv.d_v(), n = block.n_queries();
   for (int64_t i = 0; i < n; i++) set_to_zero(block.queries[i].z, d);
   const int64_t end = block.last_key() + 1;
   for (int64_t chunk = block.first_key() / keys_per_chunk; chunk * keys_per_chunk < end; chunk++) {

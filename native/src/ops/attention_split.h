@@ -20,7 +20,7 @@ template <class Element>
 struct SplitAttention {
   PagedKv<Element> kv;
   int64_t n_kv_heads;
-  float scale;
+  float scale, softcap;
   int64_t first_key, end;       ///< that any of the rows sees
   QueryBlock* heads = nullptr;  ///< [n_kv_heads]
   float* sums = nullptr;        ///< [n_kv_heads, n_chunks, n_queries of a head, d_v]
@@ -29,9 +29,9 @@ struct SplitAttention {
   int64_t n_chunks() const { return (end + keys_per_chunk - 1) / keys_per_chunk - first_chunk(); }
 
   void run(Context& context) const {
-    const int64_t d = kv.cache.d_v, n = heads[0].n_queries();
+    const int64_t d = kv.d_v(), n = heads[0].n_queries();
     for_pieces(context, [&](int64_t key, int64_t key_end, int64_t h) { heads[h].score(kv, key, key_end, scale); });
-    context.parallel(n_kv_heads * n, [&](int64_t i, int) { softmax_query(heads[i / n].queries[i % n]); });
+    context.parallel(n_kv_heads * n, [&](int64_t i, int) { weigh_keys(heads[i / n].queries[i % n], softcap); });
     for_pieces(context, [&](int64_t key, int64_t key_end, int64_t h) {
       const int64_t chunk = key / keys_per_chunk - first_chunk();
       float* part = sums + (h * n_chunks() + chunk) * n * d;
@@ -62,7 +62,7 @@ struct SplitAttention {
 
   /// z of the queries of one kv head from their chunks' sums.
   void add_chunks(const QueryBlock& head, const float* parts) const {
-    const int64_t d = kv.cache.d_v, n = head.n_queries();
+    const int64_t d = kv.d_v(), n = head.n_queries();
     for (int64_t i = 0; i < n; i++) {
       float* z = head.queries[i].z;
       set_to_zero(z, d);

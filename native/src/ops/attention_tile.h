@@ -3,6 +3,8 @@
 // Every score is one sum over the dimensions in order. Every mixed value is one sum over the keys in order within
 // chunks of `keys_per_chunk` (cut at absolute positions), and then one over the chunks. So neither the queries that a
 // tile happens to hold nor the way that work was shared out changes a bit of any result.
+//
+// A `Kv` gives keys and values by page and kv head: `d_k()`, `k(page, kv_head)`, `d_v()`, `v(page, kv_head)`, as PagedKv.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +23,7 @@ struct Query {
   float* weights;        ///< where their softmax goes
   const float* pattern;  ///< the weights that values are mixed with
   float* z;              ///< [d_v]
+  const float* sink;     ///< a score of no key that takes its share; null: none
 };
 
 constexpr int64_t keys_per_chunk = 128;
@@ -61,11 +64,11 @@ inline void store_visible(Floats scores, const Query& query, int64_t key) {
 }
 
 /// scale · q · k of a tile of queries and `n_vectors` vectors of keys from `key` on, a multiple of the lanes.
-template <int n_queries, int n_vectors, class Element>
-void score_vectors(const Query* queries, const PagedKv<Element>& kv, int64_t kv_head, int64_t key, float scale) {
-  const int64_t d = kv.cache.d_k;
+template <int n_queries, int n_vectors, class Kv>
+void score_vectors(const Query* queries, const Kv& kv, int64_t kv_head, int64_t key, float scale) {
+  const int64_t d = kv.d_k();
   const float* q[n_queries];
-  const Element* k[n_vectors];
+  decltype(kv.k(0, 0)) k[n_vectors];
   Floats sums[n_queries][n_vectors];
   unrolled<n_vectors>([&](auto v) {
     const int64_t at = key + v * Floats::lanes;
@@ -91,9 +94,9 @@ void score_vectors(const Query* queries, const PagedKv<Element>& kv, int64_t kv_
 }
 
 /// scale · q · k of a tile for all keys in [begin, end) that its queries see; `begin` is a multiple of the page size.
-template <class Element>
-void score_keys(const Query* queries, int64_t n_queries, const PagedKv<Element>& kv, int64_t kv_head, int64_t begin,
-                int64_t end, float scale) {
+template <class Kv>
+void score_keys(const Query* queries, int64_t n_queries, const Kv& kv, int64_t kv_head, int64_t begin, int64_t end,
+                float scale) {
   with_count(n_queries, [&](auto count) {
     int64_t key = begin;
     for (; key + (wide - 1) * Floats::lanes < end; key += wide * Floats::lanes) {
@@ -105,11 +108,11 @@ void score_keys(const Query* queries, int64_t n_queries, const PagedKv<Element>&
 
 /// Adds Σ weight · v over the keys [begin, end), which all queries of the tile see, to `sums` [n_queries, d_v]:
 /// `n_vectors` vectors of dimensions from `column` on, loaded and stored by `part...` (nothing: whole vectors).
-template <int n_queries, int n_vectors, class Element, class... Part>
-void mix_columns(const Query* queries, const PagedKv<Element>& kv, int64_t kv_head, int64_t begin, int64_t end,
-                 int64_t column, float* sums, Part... part) {
+template <int n_queries, int n_vectors, class Kv, class... Part>
+void mix_columns(const Query* queries, const Kv& kv, int64_t kv_head, int64_t begin, int64_t end, int64_t column,
+                 float* sums, Part... part) {
   constexpr int64_t lanes = Floats::lanes;
-  const int64_t d = kv.cache.d_v;
+  const int64_t d = kv.d_v();
   const float* weights[n_queries];
   Floats z[n_queries][n_vectors];
   unrolled<n_queries>([&](auto n) {
@@ -118,7 +121,7 @@ void mix_columns(const Query* queries, const PagedKv<Element>& kv, int64_t kv_he
   });
   for (int64_t key = begin; key < end;) {
     const int64_t page_end = std::min(end, key - key % page_size + page_size);
-    const Element* value = kv.v(key / page_size, kv_head) + key % page_size * d + column;
+    auto value = kv.v(key / page_size, kv_head) + key % page_size * d + column;
     for (; key < page_end; key++, value += d) {
       Floats values[n_vectors];
       unrolled<n_vectors>([&](auto v) { values[v] = load_element(value + v * lanes, part...); });
@@ -134,12 +137,12 @@ void mix_columns(const Query* queries, const PagedKv<Element>& kv, int64_t kv_he
 }
 
 /// As mix_columns, for all dimensions.
-template <class Element>
-void mix_shared(const Query* queries, int64_t n_queries, const PagedKv<Element>& kv, int64_t kv_head, int64_t begin,
-                int64_t end, float* sums) {
+template <class Kv>
+void mix_shared(const Query* queries, int64_t n_queries, const Kv& kv, int64_t kv_head, int64_t begin, int64_t end,
+                float* sums) {
   if (begin >= end) return;
   with_count(n_queries, [&](auto count) {
-    const int64_t d = kv.cache.d_v;
+    const int64_t d = kv.d_v();
     int64_t column = 0;
     for (; column + wide * Floats::lanes <= d; column += wide * Floats::lanes) {
       mix_columns<count(), wide>(queries, kv, kv_head, begin, end, column, sums);
@@ -154,10 +157,10 @@ void mix_shared(const Query* queries, int64_t n_queries, const PagedKv<Element>&
 /// Adds to `sums` Σ weight · v over those keys in [begin, end) that each query of the tile sees. Rows of a tile are
 /// ascending, so first come keys that only some still see, then those that all do, then those that only some see yet.
 /// A key that a query does not see is not even multiplied by 0: it may be infinite.
-template <class Element>
-void mix_keys(const Query* queries, int64_t n_queries, const PagedKv<Element>& kv, int64_t kv_head, int64_t begin,
-              int64_t end, float* sums) {
-  const int64_t d = kv.cache.d_v;
+template <class Kv>
+void mix_keys(const Query* queries, int64_t n_queries, const Kv& kv, int64_t kv_head, int64_t begin, int64_t end,
+              float* sums) {
+  const int64_t d = kv.d_v();
   const int64_t shared_begin = std::max(begin, queries[n_queries - 1].first);
   const int64_t shared_end = std::max(shared_begin, std::min(end, queries[0].last + 1));
   for (int64_t n = 0; n < n_queries; n++) {

@@ -18,6 +18,9 @@ struct PagedKv {
   const Cache& cache;
   const int32_t* pages;  ///< of the sequence
 
+  int64_t d_k() const { return cache.d_k; }
+  int64_t d_v() const { return cache.d_v; }
+
   /// [d_k][page_size] of the i-th page of the sequence.
   Element* k(int64_t i, int64_t kv_head) const {
     return reinterpret_cast<Element*>(cache.page[pages[i]]) + kv_head * page_size * cache.d_k;
@@ -32,6 +35,13 @@ inline Floats load_element(const float* p) { return Floats::load(p); }
 inline Floats load_element(const float* p, int64_t n) { return Floats::load(p, n); }
 inline Floats load_element(const uint16_t* p) { return load_f16(p); }
 inline Floats load_element(const uint16_t* p, int64_t n) { return load_f16(p, n); }
+
+inline void load_elements(const float* p, int64_t n, float* out) { std::copy_n(p, n, out); }
+inline void load_elements(const uint16_t* p, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + Floats::lanes <= n; i += Floats::lanes) load_f16(p + i).store(out + i);
+  if (i < n) load_f16(p + i, n - i).store(out + i, n - i);
+}
 
 inline void store_elements(const float* x, int64_t n, float* out) { std::copy_n(x, n, out); }
 inline void store_elements(const float* x, int64_t n, uint16_t* out) {

@@ -87,8 +87,8 @@ inline void angles_of(const Rows& rows, int64_t row, const float* freqs, int64_t
   for (int64_t i = 0; i < n; i++) angles[i] = static_cast<float>(position * freqs[i]);
 }
 
-/// Rotates the first 2·n_r dimensions of all heads of one row; the others pass. `angles_from(i, n, angles)` gives the
-/// angles of n pairs from i on.
+/// Rotates 2·n_r dimensions of all heads of one row, from `offset` on; the others pass. `angles_from(i, n, angles)`
+/// gives the angles of n pairs from i on.
 template <class Args, class Angles>
 void rotate_row(const Args& a, int64_t row, const Angles& angles_from) {
   const float* x = a.x + row * a.n_H * a.n_D;
@@ -98,7 +98,7 @@ void rotate_row(const Args& a, int64_t row, const Angles& angles_from) {
     const int64_t n = std::min(pairs_per_block, a.n_r - first);
     angles_from(first, n, angles);
     cos_sin(angles, n, a.magnitude, cos, sin);
-    for (int64_t at = 0; at < a.n_H * a.n_D; at += a.n_D) {
+    for (int64_t at = a.offset; at < a.n_H * a.n_D; at += a.n_D) {
       if (a.pairing == Args::Pairing::half) {
         rotate_half(x + at, out + at, a.n_r, first, n, cos, sin);
       } else {
@@ -107,7 +107,8 @@ void rotate_row(const Args& a, int64_t row, const Angles& angles_from) {
     }
   }
   for (int64_t at = 0; at < a.n_H * a.n_D; at += a.n_D) {
-    std::copy(x + at + 2 * a.n_r, x + at + a.n_D, out + at + 2 * a.n_r);
+    std::copy(x + at, x + at + a.offset, out + at);
+    std::copy(x + at + a.offset + 2 * a.n_r, x + at + a.n_D, out + at + a.offset + 2 * a.n_r);
   }
 }
 

@@ -1,9 +1,7 @@
 // Softmax of one row, for the op and for attention.
 #pragma once
 
-#include <algorithm>
-
-#include "../isa.h"
+#include "chunks.h"
 
 namespace golgi::GOLGI_ISA {
 
@@ -16,12 +14,10 @@ inline float max_of(const float* x, int64_t n) {
   return max_lane(max(largest, Floats::load(x + n - Floats::lanes)));
 }
 
-/// out = exp(x − max) / Σ; out may be x. Sums in blocks, so that long rows lose no accuracy.
-inline void softmax_row(const float* x, float* out, int64_t n) {
+/// out = exp(x − shift); returns the sum. out may be x. Sums in blocks, so that long rows lose no accuracy.
+inline float exp_row(const float* x, float* out, int64_t n, Floats shift) {
   constexpr int64_t lanes = Floats::lanes;
   constexpr int64_t block = 64 * lanes;
-  if (n <= 0) return;
-  const Floats shift = Floats::all(max_of(x, n));
   Floats total = Floats::zero();
   float tail = 0;
   for (int64_t begin = 0; begin < n; begin += block) {
@@ -40,10 +36,18 @@ inline void softmax_row(const float* x, float* out, int64_t n) {
       tail = sum(Floats::load(out + i, end - i));
     }
   }
-  const Floats scale = Floats::all(1 / (sum(total) + tail));
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) (Floats::load(out + i) * scale).store(out + i);
-  if (i < n) (Floats::load(out + i, n - i) * scale).store(out + i, n - i);
+  return sum(total) + tail;
+}
+
+/// out = exp(x − max) / Σ, where maximum and sum count what `sink` points to among the numbers; null: nothing. out may
+/// be x.
+inline void softmax_row(const float* x, float* out, int64_t n, const float* sink = nullptr) {
+  if (n <= 0) return;
+  const float largest = max_of(x, n);
+  const Floats shift = Floats::all(sink ? std::max(largest, *sink) : largest);
+  float total = exp_row(x, out, n, shift);
+  if (sink) total += max_lane(exp(Floats::all(*sink) - shift));
+  map(out, out, n, [factor = Floats::all(1 / total)](Floats e) { return e * factor; });
 }
 
 }  // namespace golgi::GOLGI_ISA

@@ -47,13 +47,8 @@ document
   );
 
 function header() {
-  const { name, architecture, backend, nLayers, nHeads, nNeurons } = model;
-  const facts = [
-    architecture,
-    `${nLayers} layers of ${nHeads} heads and ${nNeurons} neurons`,
-    `${tokens.length} tokens`,
-    `${backend} backend`,
-  ];
+  const { name, architecture, backend, sizes } = model;
+  const facts = [architecture, sizes, `${tokens.length} tokens`, `${backend} backend`];
   const edited = edits.map((edit) => h("li", {}, h("code", {}, edit)));
   return h(
     "header",

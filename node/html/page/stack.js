@@ -3,7 +3,7 @@
 import { figure, h, percent, section, token } from "./dom.js";
 import { strongestFrom } from "./patterns.js";
 
-/** @import { PageData, PageNeuron, PagePrediction } from "../page-data.ts" */
+/** @import { PageData, PageExpert, PageNeuron, PagePrediction } from "../page-data.ts" */
 /** @import { Pattern } from "./patterns.js" */
 /** @import { State } from "./state.js" */
 
@@ -40,7 +40,9 @@ export function stackSection(data, state, patternAt) {
       h("span", { class: "term attention" }, "attention"),
       " and ",
       h("span", { class: "term mlp" }, "MLP"),
-      " added to it, the neurons with the largest values and the tokens that each pushes towards, and where heads look from here.",
+      " added to it, ",
+      ...(data.experts.some((rows) => rows !== null) ? ["the experts that the token went to and their weights, "] : []),
+      "the neurons with the largest values and the tokens that each pushes towards, and where heads look from here.",
     ],
     captions,
     stack,
@@ -55,13 +57,14 @@ export function stackSection(data, state, patternAt) {
  * @param {(layer: number, head: number) => Pattern} patternAt
  */
 function levelRow(level, position, data, state, patternAt) {
-  const { predictions, lengths, neurons, model } = data;
+  const { predictions, lengths, experts, neurons, model } = data;
   const layer = level - 1;
   const next = h("div", { class: "next" }, ...predictions[level][position].slice(0, N_SHOWN).map(predictionChip));
   const residual = h("div", { class: "residual", title: "Length of the residual stream" });
   residual.append(figure(lengths.residual[level][position]));
   if (layer < 0) return h("li", { class: "level" }, h("span", { class: "name" }, "embed"), next, residual);
   const longest = Math.max(...[lengths.attention, lengths.mlp].flatMap((rows) => rows.map((row) => row[position])));
+  const chosen = experts[layer]?.[position];
   const edges = strongestFrom((head) => patternAt(layer, head), model.nHeads, position, N_SHOWN);
   return h(
     "li",
@@ -75,6 +78,7 @@ function levelRow(level, position, data, state, patternAt) {
       addedBar("mlp", lengths.mlp[layer][position], longest),
     ),
     residual,
+    ...(chosen === undefined ? [] : [h("div", { class: "experts" }, ...chosen.map(expertChip))]),
     h("div", { class: "neurons" }, ...neurons[layer][position].slice(0, N_SHOWN).map(neuronChip)),
     h(
       "div",
@@ -108,14 +112,25 @@ function addedBar(part, length, longest) {
   return h("div", { class: "measure", title }, bar, h("span", { class: "number" }, figure(length)));
 }
 
+/** @param {PageExpert} expert */
+function expertChip([expert, weight]) {
+  const title = `Expert ${expert}, whose output is multiplied with ${figure(weight)}`;
+  return h(
+    "span",
+    { class: "chip expert", title },
+    h("b", {}, `E${expert}`),
+    h("span", { class: "number" }, figure(weight)),
+  );
+}
+
 /** @param {PageNeuron} neuron */
-function neuronChip([neuron, value, promotes]) {
+function neuronChip([name, value, promotes]) {
   const sign = value < 0 ? "negative" : "positive";
   const towards = promotes === null ? [] : [" → ", ...promotes.flatMap((text) => [token(text), " "])];
   return h(
     "span",
     { class: "chip neuron" },
-    h("b", {}, `N${neuron}`),
+    h("b", {}, name),
     h("span", { class: `number ${sign}` }, `${value < 0 ? "" : "+"}${figure(value)}`),
     ...towards,
   );

@@ -8,7 +8,7 @@ void attention_mix(const AttentionMixArgs& a, Context& context) {
   const int64_t group = a.n_H / a.n_K;
   const auto query_of = [&](int64_t row, int64_t head, int64_t) {
     return Query{nullptr, visible.first[row], a.rows->position[row], nullptr, nullptr,
-                 a.pattern + head * a.n_P + visible.offset[row], a.out + (row * a.n_H + head) * a.n_E};
+                 a.pattern + head * a.n_P + visible.offset[row], a.out + (row * a.n_H + head) * a.n_E, nullptr};
   };
   with_element(a.cache->type, [&]<class Element>(const Element*) {
     const auto work = [&](const RowBlock& block, int64_t kv_head, int thread) {

@@ -10,7 +10,8 @@ void attention_softmax(const AttentionSoftmaxArgs& a, Context& context) {
   const int64_t keys_per_row = a.n_P / std::max<int64_t>(1, n_rows);
   for_rows(context, a.n_H * n_rows, 4 * keys_per_row, [&](int64_t i) {
     const int64_t row = i % n_rows, at = i / n_rows * a.n_P + offset[row];
-    softmax_row(a.scores + at, a.out + at, offset[row + 1] - offset[row]);
+    const float* sink = a.sinks ? a.sinks + i / n_rows : nullptr;
+    softmax_row(a.scores + at, a.out + at, offset[row + 1] - offset[row], sink);
   });
 }
 

@@ -40,8 +40,14 @@ struct Attention {
       const int64_t pair = head * visible.offset[a.n_T] + visible.offset[row];
       float* scores = a.scores ? a.scores + pair : own + i * kept(block);
       float* weights = a.pattern ? a.pattern + pair : own + i * kept(block);
-      return Query{a.q + at * a.n_D, visible.first[row], a.rows->position[row], scores, weights,
-                   weights,          a.out + at * a.n_E};
+      return Query{a.q + at * a.n_D,
+                   visible.first[row],
+                   a.rows->position[row],
+                   scores,
+                   weights,
+                   weights,
+                   a.out + at * a.n_E,
+                   a.sinks ? a.sinks + head : nullptr};
     });
   }
 
@@ -50,13 +56,14 @@ struct Attention {
     void* memory = context.scratch(thread, query_bytes(block) + carved<float>(n_sums));
     const QueryBlock placed = place(block, kv_head, memory);
     score_block(placed, kv_of<Element>(a, block), static_cast<float>(a.scale));
-    for (int64_t i = 0; i < placed.n_queries(); i++) softmax_query(placed.queries[i]);
+    for (int64_t i = 0; i < placed.n_queries(); i++) weigh_keys(placed.queries[i], static_cast<float>(a.softcap));
     mix_block(placed, kv_of<Element>(a, block), carve<float>(memory, n_sums));
   }
 
   void attend_split(const RowBlock& block, Context& context) const {
     const int64_t first = visible.first[block.begin], end = first + n_keys(block);
-    SplitAttention<Element> split{kv_of<Element>(a, block), a.n_K, static_cast<float>(a.scale), first, end};
+    SplitAttention<Element> split{
+        kv_of<Element>(a, block), a.n_K, static_cast<float>(a.scale), static_cast<float>(a.softcap), first, end};
     const int64_t n_sums = split.n_chunks() * block.n_rows() * a.n_H * a.n_E;
     const int64_t bytes = carved<QueryBlock>(a.n_K) + a.n_K * query_bytes(block) + carved<float>(n_sums);
     void* memory = context.shared_scratch(bytes);

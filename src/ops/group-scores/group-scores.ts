@@ -1,5 +1,6 @@
 import type { Value } from "../../tape/value.ts";
 import { defineOp } from "../define-op.ts";
+import { largest } from "../top-k/largest.ts";
 
 interface GroupScoresAttrs {
   nGroups: number;
@@ -19,8 +20,12 @@ export const groupScores = defineOp<(x: Value, attrs: GroupScoresAttrs) => Value
   reference({ floats: { x }, out, dims: { n }, attrs: { nGroups, k } }) {
     const size = n / nGroups;
     for (let group = 0; group < out.length; group++) {
-      const sorted = Array.from(x.subarray(group * size, (group + 1) * size)).sort((a, b) => b - a);
-      out[group] = sorted.slice(0, k).reduce((total, score) => total + score, 0);
+      const scores = x.subarray(group * size, (group + 1) * size);
+      let total = 0;
+      largest(scores, k, (index) => {
+        total += scores[index];
+      });
+      out[group] = total;
     }
   },
   flops: ({ nOut }) => nOut,

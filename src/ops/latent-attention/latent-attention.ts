@@ -19,7 +19,7 @@ export const latentAttention = defineOp<
 >({
   name: "latentAttention",
   doc: "Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1) over a cache of one latent c and one rotated key for each token: keys wK_h · c and values wV_h · c of each head follow from the latent.",
-  signature: "q[T, H, D], wK[H*nope, E], wV[H*vDim, E], cache:cache[K, R, E], rows:rows -> [T, H, vDim]",
+  signature: "q[T, H, qkDim], wK[H*nope, E], wV[H*vDim, E], cache:cache[K, D, E], rows:rows -> [T, H, vDim]",
   attrs: { scale: "real", nope: "size", vDim: "size" },
   matrices: ["wK", "wV"],
   sizeError: latentError,
@@ -30,9 +30,13 @@ export const latentAttention = defineOp<
     return latentMix(pattern, wV, cache, rows, { vDim }); // [T, H, vDim]
   },
   samples: [
-    { dims: { H: 3, D: 5, R: 2, E: 4, K: 1 }, attrs: { scale: 0.5, nope: 3, vDim: 2 }, rows: [{ start: 3, nRows: 2 }] },
     {
-      dims: { H: 2, D: 6, R: 2, E: 3, K: 1 },
+      dims: { H: 3, qkDim: 5, K: 1, D: 2, E: 4 },
+      attrs: { scale: 0.5, nope: 3, vDim: 2 },
+      rows: [{ start: 3, nRows: 2 }],
+    },
+    {
+      dims: { H: 2, qkDim: 6, K: 1, D: 2, E: 3 },
       attrs: { scale: 1, nope: 4, vDim: 5 },
       rows: [
         { start: 16, nRows: 2 },

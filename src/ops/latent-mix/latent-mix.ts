@@ -13,7 +13,7 @@ export const latentMix = defineOp<
 >({
   name: "latentMix",
   doc: "z of multi-head latent attention: Σ over visible keys of pattern · (wV_h · c), with each key's latent c from the cache.",
-  signature: "pattern[H, P], wV[H*vDim, E], cache:cache[K, R, E], rows:rows -> [T, H, vDim]",
+  signature: "pattern[H, P], wV[H*vDim, E], cache:cache[K, D, E], rows:rows -> [T, H, vDim]",
   attrs: { vDim: "size" },
   matrices: ["wV"],
   sizeError: latentError,
@@ -35,9 +35,9 @@ export const latentMix = defineOp<
   },
   flops: ({ nOut, P, H, E }) => 2 * E * (nOut + H * P),
   samples: [
-    { dims: { H: 3, R: 2, E: 4, K: 1 }, attrs: { vDim: 3 }, rows: [{ start: 3, nRows: 2 }] },
+    { dims: { H: 3, K: 1, D: 2, E: 4 }, attrs: { vDim: 3 }, rows: [{ start: 3, nRows: 2 }] },
     {
-      dims: { H: 2, R: 2, E: 3, K: 1 },
+      dims: { H: 2, K: 1, D: 2, E: 3 },
       attrs: { vDim: 4 },
       rows: [
         { start: 16, nRows: 2 },

@@ -21,7 +21,7 @@ class StripReader {
 
   void decode(int64_t row, float* to) {
     prefetch_row(row + n_ahead);
-    decode_row(format_, rows_.row(row) + format_.bytes(strip_.first_column), strip_.n_columns, to);
+    decode_row(format_, rows_.row(row), strip_.first_column, strip_.n_columns, to);
   }
 
  private:
@@ -30,7 +30,7 @@ class StripReader {
 
   void prefetch_row(int64_t row) {
     if (row >= strip_.end_row) return;
-    const uint8_t* part = rows_ahead_.row(row) + format_.bytes(strip_.first_column);
+    const uint8_t* part = rows_ahead_.row(row).data + format_.bytes(strip_.first_column);
     for (int64_t line = 0; line < format_.bytes(strip_.n_columns); line += 64) prefetch_far(part + line);
   }
 

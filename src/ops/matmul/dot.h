@@ -1,4 +1,4 @@
-// Weights times one to four rows of activations: dot products of weight rows as they lie in the file.
+// Weights times a few rows of activations: dot products of weight rows as they lie in the file.
 //
 // The weights stream from memory once, so what counts is how they are read. One row after another is a single
 // sequential stream, which hardware prefetches best. But once the activations fill half of a 32 KB first-level cache,
@@ -35,18 +35,18 @@ struct Dots {
   Floats sums[n_rows][n_columns][n_sums];
 
   /// Of elements [0, n_k).
-  Dots(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t n_k) {
+  Dots(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t n_k) {
     for (auto& row : sums) for (auto& column : row) for (Floats& sum : column) sum = Floats::zero();
     const int64_t n_blocks = n_k / F::block;
     int64_t b = 0;
     for (; b + n_unrolled <= n_blocks; b += n_unrolled) {
       if constexpr (prefetches) prefetch_step(rows, b);
-      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, x_stride, b + u, u % n_sums);
+      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, b + u, u % n_sums);
     }
-    for (; b < n_blocks; b++) add_block(rows, x, x_stride, b, 0);
+    for (; b < n_blocks; b++) add_block(rows, x, b, 0);
     if constexpr (F::block == Floats::lanes) {
       const int64_t n = n_k - n_blocks * F::block;
-      if (n > 0) add_part(rows, x, x_stride, n_blocks * F::block, n);
+      if (n > 0) add_part(rows, x, n_blocks * F::block, n);
     }
   }
 
@@ -65,59 +65,61 @@ struct Dots {
     }
   }
 
-  void add_block(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t b, int s) {
+  void add_block(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t b, int s) {
     for (int r = 0; r < n_rows; r++) {
       const typename F::template Block<n_columns> w(rows[r] + b * F::block_bytes);
-      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x + c * x_stride + b * F::block, sums[r][c][s]);
+      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x[c] + b * F::block, sums[r][c][s]);
     }
   }
 
-  void add_part(const uint8_t* const (&rows)[n_rows], const float* x, int64_t x_stride, int64_t i, int64_t n) {
+  void add_part(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t i, int64_t n) {
     for (int r = 0; r < n_rows; r++) {
       const Floats w = F::load(rows[r], i, n);
-      for (int c = 0; c < n_columns; c++) {
-        sums[r][c][0] = fma(w, Floats::load(x + c * x_stride + i, n), sums[r][c][0]);
-      }
+      for (int c = 0; c < n_columns; c++) sums[r][c][0] = fma(w, Floats::load(x[c] + i, n), sums[r][c][0]);
     }
   }
 };
 
+/// What one chunk computes: outputs [begin, end) of at most max_dot_rows rows of activations.
+struct DotChunk {
+  const Weight& w;
+  int64_t first_row;  ///< the weight's row for output 0
+  const float* bias;  ///< of output 0; null where absent
+  int64_t begin, end;
+  int64_t n_k, n_columns;
+  Activations x;
+  Results out;
+
+  RowReader reader() const { return {w, first_row + begin}; }
+  void store(int64_t column, int64_t output, float total) const {
+    out[column][output] = total + (bias ? bias[output] : 0.0f);
+  }
+};
+
 template <class F, int n_rows, int n_columns>
-inline void store_dots(const MatmulArgs& a, RowReader& reader, int64_t row, int64_t column) {
+inline void store_dots(const DotChunk& chunk, RowReader& reader, int64_t output, const float* const (&x)[n_columns],
+                       int64_t column) {
   const uint8_t* rows[n_rows];
-  for (int r = 0; r < n_rows; r++) rows[r] = reader.row(row + r);
-  const Dots<F, n_rows, n_columns> dots(rows, a.x + column * a.n_k, a.n_k, a.n_k);
+  for (int r = 0; r < n_rows; r++) rows[r] = reader.row(chunk.first_row + output + r).data;
+  const Dots<F, n_rows, n_columns> dots(rows, x, chunk.n_k);
   for (int c = 0; c < n_columns; c++) {
-    for (int r = 0; r < n_rows; r++) {
-      a.out[(column + c) * a.n_n + row + r] = dots.total(r, c) + (a.bias ? a.bias[row + r] : 0.0f);
-    }
+    for (int r = 0; r < n_rows; r++) chunk.store(column + c, output + r, dots.total(r, c));
   }
 }
 
-/// Outputs [begin, end) of `n_columns` rows of activations.
+/// The chunk's outputs of `n_columns` rows of activations.
 template <class F, int n_columns>
-inline void dot_columns(const MatmulArgs& a, int64_t begin, int64_t end, int64_t column) {
+inline void dot_columns(const DotChunk& chunk, int64_t column) {
   constexpr int64_t activation_bytes = 12288;
   constexpr int n_shared = std::clamp(Floats::registers / 2 / n_columns, 1, 4);
-  RowReader reader(*a.w, begin);
-  int64_t row = begin;
-  if (n_columns * a.n_k * 4 > activation_bytes) {
-    for (; row + n_shared <= end; row += n_shared) store_dots<F, n_shared, n_columns>(a, reader, row, column);
+  const float* x[n_columns];
+  for (int c = 0; c < n_columns; c++) x[c] = chunk.x[column + c];
+  RowReader reader = chunk.reader();
+  int64_t i = chunk.begin;
+  if (n_columns * chunk.n_k * 4 > activation_bytes) {
+    for (; i + n_shared <= chunk.end; i += n_shared) store_dots<F, n_shared, n_columns>(chunk, reader, i, x, column);
   }
-  for (; row < end; row++) store_dots<F, 1, n_columns>(a, reader, row, column);
-}
-
-/// Calls `work(begin, end)` for chunks of the outputs, whose weight rows have `row_bytes`.
-template <class Work>
-void for_outputs(const MatmulArgs& a, int64_t row_bytes, Context& context, const Work& work) {
-  // Every chunk begins with a pause until memory answers, so chunks are as long as sharing out evenly allows.
-  const int64_t chunk_bytes = std::clamp<int64_t>(a.n_n * row_bytes / 64, 65536, 262144);
-  // Whole cache lines of outputs.
-  const int64_t rows_per_chunk = (chunk_bytes / row_bytes + 15) / 16 * 16;
-  context.parallel((a.n_n + rows_per_chunk - 1) / rows_per_chunk, [&](int64_t chunk, int) {
-    const int64_t begin = chunk * rows_per_chunk;
-    work(begin, std::min(a.n_n, begin + rows_per_chunk));
-  });
+  for (; i < chunk.end; i++) store_dots<F, 1, n_columns>(chunk, reader, i, x, column);
 }
 
 /// Calls `work(column, n_columns)` for groups of the rows of activations, with a constant as their number.
@@ -134,11 +136,17 @@ inline void for_columns(int64_t n, const Work& work) {
 }
 
 template <class F>
-void dot_matmul(F, const MatmulArgs& a, Context& context) {
-  for_outputs(a, std::max<int64_t>(1, F::bytes(a.n_k)), context, [&](int64_t begin, int64_t end) {
-    // After the first columns the chunk's weights lie in the second-level cache.
-    for_columns(a.n_rest, [&](int64_t column, auto n_columns) { dot_columns<F, n_columns>(a, begin, end, column); });
-  });
+inline void dot_products(F, const DotChunk& chunk) {
+  // After the first columns the chunk's weights lie in the second-level cache.
+  for_columns(chunk.n_columns, [&](int64_t column, auto n_columns) { dot_columns<F, n_columns>(chunk, column); });
+}
+
+/// How many of `n_outputs` outputs, whose weight rows have `row_bytes`, make a chunk.
+inline int64_t outputs_per_chunk(int64_t n_outputs, int64_t row_bytes) {
+  // Every chunk begins with a pause until memory answers, so chunks are as long as sharing out evenly allows.
+  const int64_t chunk_bytes = std::clamp<int64_t>(n_outputs * row_bytes / 64, 65536, 262144);
+  // Whole cache lines of outputs.
+  return (chunk_bytes / std::max<int64_t>(1, row_bytes) + 15) / 16 * 16;
 }
 
 }  // namespace golgi::GOLGI_ISA

@@ -17,11 +17,11 @@ void row_norms(const RowNormsArgs& a, Context& context) {
       float piece[piece_elements];
       RowReader reader(*a.w, begin);
       for (int64_t row = begin; row < end; row++) {
-        const uint8_t* stored = reader.row(row);
+        const StoredRow stored = reader.row(row);
         double total = 0;
         for (int64_t k = 0; k < a.n_k; k += piece_elements) {
           const int64_t n = std::min(piece_elements, a.n_k - k);
-          decode_row(format, stored + format.bytes(k), n, piece);
+          decode_row(format, stored, k, n, piece);
           total += sum_of_squares(piece, n);
         }
         a.out[row] = static_cast<float>(std::sqrt(total));

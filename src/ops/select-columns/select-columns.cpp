@@ -15,8 +15,8 @@ void select_columns(const SelectColumnsArgs& a, Context& context) {
       const int64_t end = std::min(a.n_n, (chunk + 1) * rows_per_chunk);
       RowReader reader(*a.w, chunk * rows_per_chunk);
       for (int64_t j = chunk * rows_per_chunk; j < end; j++) {
-        const uint8_t* row = reader.row(j);
-        for (int64_t r = 0; r < a.n_R; r++) a.out[r * a.n_n + j] = format.element(row, a.indices[r]);
+        const StoredRow row = reader.row(j);
+        for (int64_t r = 0; r < a.n_R; r++) a.out[r * a.n_n + j] = decode_element(format, row, a.indices[r]);
       }
     });
   });

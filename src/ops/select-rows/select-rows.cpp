@@ -13,7 +13,7 @@ void select_rows(const SelectRowsArgs& a, Context& context) {
     context.parallel((a.n_R + rows_per_chunk - 1) / rows_per_chunk, [&](int64_t chunk, int) {
       const int64_t end = std::min(a.n_R, (chunk + 1) * rows_per_chunk);
       for (int64_t r = chunk * rows_per_chunk; r < end; r++) {
-        decode_row(format, a.x->row(a.indices[r]), a.n_rest, a.out + r * a.n_rest);
+        decode_row(format, a.x->row(a.indices[r]), 0, a.n_rest, a.out + r * a.n_rest);
       }
     });
   });

@@ -1,0 +1,20 @@
+#include "../../../native/src/isa.h"
+#include "latent.h"
+
+namespace golgi::GOLGI_ISA {
+
+void latent_attention(const LatentAttentionArgs& a, Context& context) {
+  LatentStep step{*a.rows, *a.cache, a.n_H};
+  step.q = a.q;
+  step.w_k = a.wK;
+  step.nope = a.nope;
+  step.scale = static_cast<float>(a.scale);
+  step.scores = a.scores;
+  step.pattern = a.pattern;
+  step.w_v = a.wV;
+  step.v_dim = a.v_dim;
+  step.z = a.out;
+  attend_to_latents(step, context);
+}
+
+}  // namespace golgi::GOLGI_ISA
