@@ -59,6 +59,7 @@ export function layerShape({ title, dModel, nExperts, dExpert, dShared }: LayerS
 }
 
 interface SparseSizes {
+  readonly title: string;
   readonly nLayers: number;
   readonly dModel: number;
   readonly nHeads: number;
@@ -71,6 +72,7 @@ interface SparseSizes {
 
 /** OLMoE 1B-7B (arXiv:2409.02060, Table 10). */
 export const OLMOE: SparseSizes = {
+  title: "OLMoE 1B-7B",
   nLayers: 16,
   dModel: 2048,
   nHeads: 16,
@@ -82,6 +84,7 @@ export const OLMOE: SparseSizes = {
 };
 
 export const TINY_OLMOE: SparseSizes = {
+  title: "A tiny OLMoE",
   nLayers: 2,
   dModel: 64,
   nHeads: 4,
@@ -94,7 +97,7 @@ export const TINY_OLMOE: SparseSizes = {
 
 /** With the embedding as its unembedding, unlike the released model, as in its dense twin. */
 export function olmoeShape(sizes: SparseSizes): ModelShape {
-  const { nLayers, dModel, nHeads, nExperts, nExpertsPerToken, dExpert, vocabSize, contextLength } = sizes;
+  const { title, nLayers, dModel, nHeads, nExperts, nExpertsPerToken, dExpert, vocabSize, contextLength } = sizes;
   const block = (i: number): ShapeTensor[] => {
     const at = (name: string, shape: readonly number[], rest: Partial<ShapeTensor> = {}) =>
       ggufTensor(`blk.${i}.${name}.weight`, shape, rest);
@@ -109,7 +112,7 @@ export function olmoeShape(sizes: SparseSizes): ModelShape {
     ];
   };
   return {
-    title: "OLMoE 1B-7B",
+    title,
     config: {},
     metadata: metadata("olmoe", {
       block_count: u32(nLayers),
@@ -135,17 +138,10 @@ export function olmoeShape(sizes: SparseSizes): ModelShape {
 }
 
 /** A dense model of the same size: its one MLP is as large as all experts of a layer together. */
-export function denseTwinShape({ dModel, nHeads, nExperts, dExpert, ...rest }: SparseSizes): ModelShape {
-  const title = "a dense model of the same size";
-  return llamaShape({
-    title,
-    dModel,
-    nHeads,
-    nKvHeads: nHeads,
-    headDim: dModel / nHeads,
-    dFf: nExperts * dExpert,
-    ...rest,
-  });
+export function denseTwinShape({ nExperts, dExpert, ...sizes }: SparseSizes): ModelShape {
+  const { dModel, nHeads } = sizes;
+  const dense = { nKvHeads: nHeads, headDim: dModel / nHeads, dFf: nExperts * dExpert };
+  return llamaShape({ ...sizes, ...dense, title: "a dense model of the same size" });
 }
 
 function expertTensors(i: number, { dModel, nExperts, dExpert }: Pick<SparseSizes, "dModel" | "nExperts" | "dExpert">) {

@@ -112,7 +112,7 @@ export function gpt2Shape({ nLayers, dModel, nHeads, vocabSize, contextLength }:
   };
 }
 
-export interface LlamaSizes extends Gpt2Sizes {
+interface LlamaSizes extends Gpt2Sizes {
   readonly title: string;
   readonly nKvHeads: number;
   readonly headDim: number;

@@ -3,7 +3,9 @@
 export { closedModelError } from "./backends/closed-model-error.ts";
 export type { Backend, Engine, LoadedWeights, Program, StepOutput } from "./backends/contract.ts";
 export { reference } from "./backends/reference/reference.ts";
-export type { ModelConfig } from "./config/model-config.ts";
+export type { Checkpoint, CheckpointFormat, StoredTensor } from "./checkpoint/checkpoint.ts";
+export type { ModelConfig, SparseConfig } from "./config/model-config.ts";
+export type { RopeConfig, RopeScaling } from "./config/rope.ts";
 export type { Conversion, ConversionOptions, ConvertedFile } from "./convert/conversion.ts";
 export { openConversion } from "./convert/convert.ts";
 export { CONVERT_TYPES, type ConvertType } from "./convert/types.ts";
@@ -22,6 +24,7 @@ export type {
   EditObject,
   EditPositions,
   EditSpec,
+  Experts,
   RecordingRef,
   Vector,
   VectorRef,
@@ -54,9 +57,10 @@ export { expand } from "./tape/rewrite.ts";
 export type { Rows } from "./tape/rows.ts";
 export { concreteShape, type StepInputs } from "./tape/sizes.ts";
 export type { Tape } from "./tape/tape.ts";
-export type { KvType, Value } from "./tape/value.ts";
+export type { Dim, KvType, Shape, Value } from "./tape/value.ts";
 export { verify } from "./tape/verify.ts";
 export type { Precision } from "./tensor/dtype.ts";
+export type { ComputeFormat } from "./tensor/format.ts";
 export { formatBytes } from "./tensor/shape.ts";
 export { Tensor } from "./tensor/tensor.ts";
 export type { ChatMessage, ChatTemplate, TemplateInput, TextPart } from "./tokenizer/chat-template.ts";
@@ -79,12 +83,20 @@ export type { Target, TokenSpec } from "./views/direction.ts";
 export type { AttentionEdge } from "./views/edges.ts";
 export { type Expert, type ExpertOptions, type ExpertToken, expert, type FiringExpertNeuron } from "./views/expert.ts";
 export type { ExpertNeuron, ExpertUse } from "./views/expert-uses.ts";
-export type { ExpertMatrix, NeuronLengths } from "./views/expert-weights.ts";
+export type { ExpertInWeights, ExpertMatrix, NeuronLengths } from "./views/expert-weights.ts";
 export { type ExplainOptions, type Explanation, explain, type LogitExplanation } from "./views/explain.ts";
 export type { HeadExplanation, SourcePosition } from "./views/explain-head.ts";
 export type { NeuronBranch, NeuronExplanation, NeuronRow, NeuronTerm } from "./views/explain-neuron.ts";
-export { type Head, type HeadOptions, type HeadQuery, type HeadSource, head } from "./views/head.ts";
-export { describeConfig, describeModel, type ModelInfo } from "./views/info.ts";
+export {
+  type Head,
+  type HeadOptions,
+  type HeadQuery,
+  type HeadRow,
+  type HeadSource,
+  head,
+  type RaisedToken,
+} from "./views/head.ts";
+export { describeConfig, describeModel, type ModelInfo, type PerToken } from "./views/info.ts";
 export {
   type Layer,
   type LayerNeuron,
@@ -105,11 +117,12 @@ export {
 } from "./views/lens.ts";
 export { type ListedPoint, type LookOptions, look, type PointList } from "./views/look.ts";
 export { type Neuron, type NeuronActivation, type NeuronOptions, neuron } from "./views/neuron.ts";
-export type { NeuronWeights, SimilarNeuron, TokenWeight } from "./views/neuron-weights.ts";
+export type { NeuronInWeights, NeuronWeights, SimilarNeuron, TokenWeight } from "./views/neuron-weights.ts";
 export { type LayerNeuronName, neuronName } from "./views/neurons.ts";
 export type { ViewOptions } from "./views/options.ts";
-export { type Patch, type PatchOptions, type PatchResult, patch } from "./views/patch.ts";
+export { type Patch, type PatchOptions, type PatchResult, type PatchSide, patch } from "./views/patch.ts";
 export type { PatchMetric } from "./views/patch-metric.ts";
+export type { PatchTarget } from "./views/patch-targets.ts";
 export { type PathPatch, type PathPatchOptions, pathPatch } from "./views/path-patch.ts";
 export type { Printable, Report } from "./views/report.ts";
 export {
@@ -155,6 +168,7 @@ export {
 export { type TextNeuron, type TextTrace, type TextTraceOptions, traceText } from "./views/trace-text.ts";
 export type { Component, ComponentKind } from "./views/writers.ts";
 export type { MovedToken, Written } from "./views/written.ts";
-export type { Binding } from "./weights/bind.ts";
+export type { Binding, Bindings } from "./weights/bind.ts";
 export { decodeWeight } from "./weights/decode.ts";
-export { type RowSegment, rowSegments } from "./weights/segments.ts";
+export type { BoundPiece, Scales } from "./weights/pieces.ts";
+export { isStoredByRows, type RowSegment, rowSegments, type SegmentScales } from "./weights/segments.ts";

@@ -5,24 +5,31 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { diff, explain, look, type Model, open, patch, trace } from "../node/index.ts";
+import { diff, explain, look, type Model, open, patch, router, routerDiff, trace } from "../node/index.ts";
 import { ESC, golgiHere as golgi, golgi as golgiAlone, lines, widest } from "./support/command.ts";
 import { stories260K } from "./support/fixtures.ts";
+import { writeSparseStories } from "./support/sparse-stories.ts";
 
 const text = "Lily saw a big";
 const clean = "Tim was so happy. He";
 const corrupted = "Lily was so happy. She";
 const edit = "L2.N107 = 0";
 
+const folder = mkdtempSync(join(tmpdir(), "golgi-views-"));
+const sparsePath = writeSparseStories(join(folder, "sparse"), { nExperts: 16, nExpertsPerToken: 4 });
+const otherPath = writeSparseStories(join(folder, "other"), { nExperts: 16, nExpertsPerToken: 4, seed: 2 });
+
 let model: Model;
-let folder: string;
+let sparse: Model;
+let other: Model;
 beforeAll(async () => {
   model = await open(stories260K);
-  folder = mkdtempSync(join(tmpdir(), "golgi-views-"));
+  sparse = await open(sparsePath);
+  other = await open(otherPath);
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
-  await model.close();
+  await Promise.all([model.close(), sparse.close(), other.close()]);
 });
 
 const patching = ["--clean", clean, "--corrupted", corrupted, "--points", "L*.attn"];
@@ -58,6 +65,31 @@ const shown: [name: string, args: string[], view: () => Promise<object>][] = [
     "what an edit changes",
     ["diff", stories260K, stories260K, "--on", text, "--edit", edit],
     () => diff(model, { model, edits: [edit] }, text),
+  ],
+  ["an expert by its weights", ["look", "L1.E3", "-m", sparsePath], () => look(sparse, "L1.E3")],
+  [
+    "a router at a token",
+    ["look", "L2.router@3", "-m", sparsePath, "--on", text],
+    () => look(sparse, "L2.router@3", { on: text }),
+  ],
+  ["all routers", ["router", sparsePath, "--on", text], () => router(sparse, text)],
+  [
+    "some routers with an edit, and another logit",
+    [
+      ...["router", sparsePath, "--on", text, "--layer", "2", "--layer", "1", "--of", " a", "--at", "2"],
+      ...["--edit", "L1.router ban 3"],
+    ],
+    () => router(sparse, text, { layers: [2, 1], of: " a", position: 2, edits: ["L1.router ban 3"] }),
+  ],
+  [
+    "where an edit sends tokens elsewhere",
+    ["router", sparsePath, "--on", text, "--against", sparsePath, "--edit", "L1.H0 *= 5"],
+    () => routerDiff(sparse, { model: sparse, edits: ["L1.H0 *= 5"] }, text),
+  ],
+  [
+    "where another model sends tokens elsewhere",
+    ["router", sparsePath, "--on", text, "--against", otherPath, "--layer", "1"],
+    () => routerDiff(sparse, other, text, { layers: [1] }),
   ],
 ];
 
@@ -112,6 +144,19 @@ describe("--edit", () => {
   });
 });
 
+it("a trace names experts and their neurons, within 80 columns", async () => {
+  const { stdout, stderr } = await golgi(["trace", text, "-n", "3", "-m", sparsePath]);
+  const { layers } = await trace(sparse, text, { maxTokens: 3, nNeurons: 8 });
+  expect(stderr).toBe("");
+  expect(widest(stdout)).toBeLessThanOrEqual(80);
+  expect(lines(stdout)[0]).toMatch(/3 layers of 2 heads; 2 layers have 16 experts of 4/);
+  const named = layers[2].experts?.map(({ expert, weight }) => `E${expert} ${weight.toFixed(3)}`) ?? [];
+  expect(named).toHaveLength(4);
+  for (const name of named) expect(stdout).toContain(name);
+  expect(stdout).toMatch(/neurons {2}(E\d+|shared)\.N\d+ /);
+  expect(stdout).toMatch(/^experts {9}where the router sent this token/m);
+});
+
 describe("trace --html", () => {
   it("writes one file that replaces what was there, and says what is in it", async () => {
     const file = join(folder, "page.html");
@@ -144,8 +189,12 @@ describe.concurrent("wrong usage", () => {
     [
       "a text for what is no part",
       ["look", "L2.mlp.pre", "--on", "x"],
-      "a text goes with one neuron, one head or one layer",
+      "a text goes with one neuron, head, expert, router or layer",
     ],
+    ["no text for routers", ["router", "a"], "required option '--on <text>' not specified"],
+    ["a model without experts", ["router", stories260K, "--on", "x"], "all of whose MLPs are dense"],
+    ["a layer that is no number", ["router", "a", "--on", "x", "--layer", "one"], "--layer <n>"],
+    ["a logit of two models", ["router", "a", "--on", "x", "--against", "b", "--at", "1"], "cannot be used with"],
     ["nothing to patch", ["patch", "--clean", "a", "--corrupted", "b"], "required option '--points <glob>' not"],
     ["texts of unequal length", ["patch", ...patching.with(3, "Lily")], "as many tokens"],
     ["a wrong token alone", ["patch", ...patching, "--wrong", " a"], "--wrong needs --answer"],

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { GgufValue } from "../src/checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
-import { type Model, openModel, reference } from "../src/index.ts";
+import { describeModel, type Model, openModel, reference } from "../src/index.ts";
 import { numel } from "../src/tensor/shape.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { concat, MemoryFolder } from "./checkpoint-files.ts";
@@ -171,6 +171,9 @@ describe.each(["deepseek-v2", "deepseek-v3"])("%s", (name) => {
     const bytes = await ggufBytes(metadata(json, isSplit), ggufTensors(tensors, json as unknown as Sizes, isSplit));
     const model = await openGgufBytes(bytes);
     const run = await model.run(await goldenTokens(name), { logits: "all" });
+    // Of the keys each head's matrix is transposed.
+    const transposed = Array.from({ length: isSplit ? config.nLayers : 0 }, (_, i) => `blocks.${i}.attn.wK`);
+    expect(describeModel(model).converted?.weights).toEqual(transposed);
     await model.close();
     // What predicts further tokens is not in such a file.
     expect(model.config).toEqual({ ...config, ...(config.nMtpLayers !== undefined && { nMtpLayers: 0 }) });

@@ -8,9 +8,10 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { maxPageTokens, type TracedModel } from "../node/html/trace-data.ts";
 import { tracePage } from "../node/html/trace-page.ts";
-import { open, type TextTrace, traceText } from "../node/index.ts";
+import { neuronName, open, type TextTrace, traceText } from "../node/index.ts";
 import { findChromium } from "../scripts/lib/chromium.mjs";
 import { stories260K } from "./support/fixtures.ts";
+import { writeSparseStories } from "./support/sparse-stories.ts";
 
 const executablePath = findChromium();
 const prompt = "Lily and her mom went to the park. She saw a big";
@@ -26,14 +27,23 @@ const HOSTILE = [
 let folder: string;
 let traced: TextTrace;
 let model: TracedModel;
+/** The same of a model with experts. */
+let sparseTraced: TextTrace;
+let sparse: TracedModel;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "golgi-html-"));
-  const opened = await open(stories260K);
-  traced = await traceText(opened, prompt, { maxTokens: 12, nPredictions: 8, nNeurons: 4, nEdges: 4 });
-  const { name, architecture, backend, config } = opened;
-  model = { name, architecture, backend, config, edits: [] };
-  await opened.close();
+  const sparsePath = writeSparseStories(join(folder, "sparse"), { nExperts: 64, nExpertsPerToken: 8 });
+  [[model, traced], [sparse, sparseTraced]] = [await tracedWhole(stories260K), await tracedWhole(sparsePath)];
 });
+
+async function tracedWhole(path: string): Promise<[TracedModel, TextTrace]> {
+  const opened = await open(path);
+  const trace = await traceText(opened, prompt, { maxTokens: 12, nPredictions: 8, nNeurons: 4, nEdges: 4 });
+  const { name, architecture, backend, config } = opened;
+  await opened.close();
+  return [{ name, architecture, backend, config, edits: [] }, trace];
+}
+
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the longest text of a page", () => {
@@ -160,14 +170,34 @@ describe.skipIf(executablePath === undefined)("the page of a trace", () => {
     expect(await page.locator(".pattern h3").textContent()).toBe("Layer 1, head 2");
   });
 
-  it.each([
-    ["light", 1000],
-    ["dark", 1000],
-    ["light", 375],
-  ] as const)("in %s fits into %i pixels, and has a ground of its own", async (colorScheme, width) => {
+  it("of a model with experts names those that the token went to, and their neurons", async () => {
     await page.close();
-    await show(`${colorScheme}-${width}`, tracePage(model, traced), { colorScheme, width });
-    const screenshot = join(folder, `${colorScheme}-${width}.png`);
+    await show("sparse", tracePage(sparse, sparseTraced));
+    const [top, , dense] = await page.locator(".stack .level").all();
+    const { position, experts, neurons } = sparseTraced;
+    const chosen = experts[2]?.[position] ?? [];
+    expect(chosen).toHaveLength(8);
+    expect(await top.locator(".experts b").allTextContents()).toEqual(chosen.map(({ expert }) => `E${expert}`));
+    expect(await top.locator(".neurons b").first().textContent()).toBe(neuronName(neurons[2][position][0]));
+    expect(await dense.locator(".experts").count()).toBe(0);
+    expect(await page.locator(".facts").textContent()).toContain("2 layers have 64 experts of 4 neurons");
+    await words().nth(3).click();
+    const then = (experts[2]?.[3] ?? []).map(({ expert }) => `E${expert}`);
+    expect(await page.locator(".stack .level").first().locator(".experts b").allTextContents()).toEqual(then);
+    expect(trouble).toEqual([]);
+  });
+
+  it.each([
+    ["light", 1000, "dense"],
+    ["dark", 1000, "dense"],
+    ["light", 375, "dense"],
+    ["dark", 1000, "sparse"],
+    ["light", 375, "sparse"],
+  ] as const)("in %s fits into %i pixels, and has a ground of its own (%s)", async (colorScheme, width, kind) => {
+    await page.close();
+    const html = kind === "dense" ? tracePage(model, traced) : tracePage(sparse, sparseTraced);
+    await show(`${kind}-${colorScheme}-${width}`, html, { colorScheme, width });
+    const screenshot = join(folder, `${kind}-${colorScheme}-${width}.png`);
     await page.screenshot({ path: screenshot, fullPage: true });
     expect(existsSync(screenshot)).toBe(true);
     const { widest, ground } = await page.evaluate(() => {
@@ -194,9 +224,13 @@ describe.skipIf(executablePath === undefined)("the page of a trace", () => {
       rows.map((row) => row.map((prediction, i) => ({ ...prediction, text: hostile(i) }))),
     );
     const names = { name: `x${HOSTILE[0].replaceAll("/", "")}`, architecture: HOSTILE[1], edits: HOSTILE };
-    await show("hostile", tracePage({ ...model, ...names }, { ...traced, prompt: HOSTILE[0], tokens, predictions }));
-    const texts = await words().allTextContents();
-    expect(texts.slice(0, 5)).toEqual([HOSTILE[0], HOSTILE[1], "\\u2028\\u2029", HOSTILE[3], "\\u202edrow↵\n⇥"]);
+    const neurons = traced.neurons.map((rows) =>
+      rows.map((row) => row.map((neuron) => ({ ...neuron, promotes: [{ token: 0, text: HOSTILE[0] }] }))),
+    );
+    const texts = { prompt: HOSTILE[0], tokens, predictions, neurons };
+    await show("hostile", tracePage({ ...model, ...names }, { ...traced, ...texts }));
+    const shown = await words().allTextContents();
+    expect(shown.slice(0, 5)).toEqual([HOSTILE[0], HOSTILE[1], "\\u2028\\u2029", HOSTILE[3], "\\u202edrow↵\n⇥"]);
     await page.locator(".lens-grid td").first().click();
     expect(await page.locator("img, script:not([type]), b:has-text('bold')").count()).toBe(0);
     expect(await page.title()).toBe(`${HOSTILE[0]} · ${names.name}`);

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../src/errors.ts";
+import { formatBytes, numel } from "../src/tensor/shape.ts";
 import { describeConfig, describeModel, type ModelInfo } from "../src/views/info.ts";
 import { golgiHere, widest } from "./support/command.ts";
 import { fixture, goldenNames } from "./support/fixtures.ts";
@@ -109,6 +110,32 @@ describe("golgi info", () => {
     });
     expect(counts.activeParameters).toBeLessThan(counts.parameters);
     expect(counts.activeNeurons).toBeLessThan(counts.neurons);
+  });
+
+  it.each<[string, readonly string[]]>([
+    ["gpt2", ["attn.wQ", "attn.wK", "attn.wV", "attn.wO", "mlp.wUp", "mlp.wDown"]],
+    ["gpt-oss", ["experts.wGate", "experts.wUp", "experts.wDown"]],
+    ["gpt-oss-mxfp4", []],
+    ["gemma", []],
+  ])("tells which matrices of %s take memory of their own", async (name, kinds) => {
+    const model = await open(fixture(`goldens/${name}`));
+    const { config, bindings } = model;
+    const { converted } = describeModel(model);
+    await model.close();
+    const names = Array.from({ length: config.nLayers }, (_, i) => kinds.map((kind) => `blocks.${i}.${kind}`)).flat();
+    const nNumbers = names.reduce((sum, weight) => sum + numel(bindings.weights.get(weight)?.shape ?? []), 0);
+    expect(converted).toEqual({ weights: names, bytes: 4 * nNumbers });
+
+    const { stdout } = await golgiHere(["info", fixture(`goldens/${name}`)]);
+    const said = stdout.replaceAll(/\s+/g, " ");
+    const list = kinds.map((kind) => `blocks.*.${kind}`).join(", ");
+    if (kinds.length === 0) expect(said).not.toContain("converted");
+    else {
+      const memory = `${formatBytes(4 * nNumbers)} of memory`;
+      expect(said).toContain(`converted ${names.length} matrices to f32 on load, ${memory}: ${list}`);
+    }
+    const { stdout: json } = await golgiHere(["info", fixture(`goldens/${name}`), "--json"]);
+    expect(JSON.parse(json).converted).toEqual(converted);
   });
 
   it("tells what a family that is not supported would need", async () => {

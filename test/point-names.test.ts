@@ -80,6 +80,8 @@ describe("a name of another tool", () => {
     ["model.layers.5.self_attn", "blocks.5.attn.out"],
     ["model.layers.5.mlp.up_proj", "blocks.5.mlp.preLinear"],
     ["lm_head", "logits"],
+    ["unembed.hook_out", "logits"],
+    ["result_output", "logits"],
     ["Qcur-5", "blocks.5.attn.rotQ"],
     ["Vcur-5", "blocks.5.attn.v"],
     ["kq_soft_max_ext-5", "blocks.5.attn.pattern"],
@@ -154,6 +156,9 @@ describe("a name of another tool", () => {
     ["model.layers.5.post_attention_layernorm", "blocks.5.ln1Post.out"],
     ["model.layers.5.pre_feedforward_layernorm", "blocks.5.ln2.out"],
     ["blocks.5.hook_mlp_out", "blocks.5.mlp.contribution"],
+    ["lm_head", "logitsBeforeSoftcap"],
+    ["unembed.hook_out", "logitsBeforeSoftcap"],
+    ["result_output", "logits"],
   ])("%s is %s in Gemma 2", (alias, point) => {
     expect(gemma2.get(alias).name).toBe(point);
   });

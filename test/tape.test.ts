@@ -131,7 +131,12 @@ describe("building a tape", () => {
       { fn: "tanh" },
       "attribute fn must be one of silu, gelu, geluTanh, relu, sigmoid; got tanh",
     ],
-    ["a number for a choice", "activate", { fn: 1 }, "attribute fn must be one of silu, gelu, geluTanh, relu, sigmoid; got 1"],
+    [
+      "a number for a choice",
+      "activate",
+      { fn: 1 },
+      "attribute fn must be one of silu, gelu, geluTanh, relu, sigmoid; got 1",
+    ],
     ["an unknown attribute", "norm", { eps: 1 }, "norm has no attribute eps"],
     ["a name that objects inherit", "norm", { toString: 1 } as unknown as Attrs, "norm has no attribute toString"],
     ["an unknown attribute left open", "norm", { eps: undefined }, "norm has no attribute eps"],

@@ -9,10 +9,13 @@ import type { Run } from "../src/run/result.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { type Diff, diff, grouped } from "../src/views/diff.ts";
 import { distance, divergence } from "../src/views/diff-values.ts";
+import { routerDiff } from "../src/views/router-diff.ts";
 import { MemoryFolder } from "./checkpoint-files.ts";
-import { golden, toGguf } from "./support/conversions.ts";
-import { fixture, stories260K } from "./support/fixtures.ts";
+import { golden, toFolder, toGguf } from "./support/conversions.ts";
+import { fixture, goldenTokens, stories260K } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
+import { SPARSE_GOLDENS } from "./support/sparse-families.ts";
+import { sparseStoriesFiles } from "./support/sparse-stories.ts";
 import { dot, length, range, repeatingTokens, sum, VIEW_CASES } from "./support/view-cases.ts";
 
 const host = { nowMs: () => performance.now(), pause: () => new Promise<void>((resolve) => setImmediate(resolve)) };
@@ -134,6 +137,98 @@ describe.each(VIEW_CASES)("on %s", (name, directory) => {
   });
 });
 
+describe.each(SPARSE_GOLDENS)("on the experts of %s", (name) => {
+  let model: Model;
+  let tokens: number[];
+  let [a, b]: Run[] = [];
+  let layer: number;
+  let edits: string[];
+  beforeAll(async () => {
+    model = await open(fixture(`goldens/${name}`));
+    tokens = (await goldenTokens(name)).slice(0, 24);
+    layer = model.config.sparse!.layers.lastIndexOf(true);
+    edits = [`L${layer}.H0 *= 4`];
+    [a, b] = [await model.run(tokens, { read: ["**"] }), await model.run(tokens, { read: ["**"], edits })];
+  });
+  afterAll(() => model.close());
+
+  const isSame = (point: string, position: number): boolean =>
+    a
+      .get(point)
+      .row(position)
+      .data.every((value, i) => value === b.get(point).row(position).data[i]);
+
+  it("choices are counted, not measured", async () => {
+    const { choices, rows } = await diff(model, { model, edits }, tokens);
+    const names = model
+      .points()
+      .map((point) => point.name)
+      .filter((point) => /router\.(indices|groupMask)$/.test(point));
+    expect(choices.map(({ point }) => point)).toEqual(names);
+    expect(rows.some(({ point }) => names.includes(point))).toBe(false);
+    for (const { point, nChanged, nChoices, nPositionsChanged, firstPosition } of choices) {
+      const isMask = point.endsWith("groupMask");
+      const chosenBy = (run: Run, position: number): number[] => {
+        const row = Array.from(run.get(point).row(position).data);
+        return isMask ? range(row.length).filter((group) => row[group] === 1) : row;
+      };
+      const lost = tokens.map((_, position) => {
+        const [ofA, ofB] = [chosenBy(a, position), chosenBy(b, position)];
+        return ofA.filter((choice) => !ofB.includes(choice)).length;
+      });
+      expect(nChanged).toBe(sum(lost));
+      expect(nChoices).toBe(sum(tokens.map((_, position) => chosenBy(a, position).length)));
+      expect(nPositionsChanged).toBe(lost.filter((n) => n > 0).length);
+      expect(firstPosition).toBe(lost.some((n) => n > 0) ? lost.findIndex((n) => n > 0) : null);
+    }
+    expect(choices.at(-1)?.nChanged).toBeGreaterThan(0);
+  });
+
+  it("what has a place for each expert is compared where the experts are the same, and it says where not", async () => {
+    const found = await diff(model, { model, edits }, tokens);
+    const slots = ["router.weights", "experts.pre", "experts.preLinear", "experts.post", "experts.out"];
+    for (const point of slots.map((slot) => `blocks.${layer}.${slot}`)) {
+      const { nLeftOut, maxAbs, worstPosition } = found.rows.find((row) => row.point === point)!;
+      const same = range(tokens.length).filter((position) => isSame(`blocks.${layer}.router.indices`, position));
+      expect(nLeftOut).toBe(tokens.length - same.length);
+      const deltas = same.map((position) => {
+        const [x, y] = [a, b].map((run) => run.get(point).row(position).data);
+        return Math.max(...Array.from(x, (value, i) => Math.abs(value - y[i])));
+      });
+      expect(maxAbs).toBe(Math.max(...deltas));
+      expect(worstPosition).toBe(same[deltas.indexOf(maxAbs)]);
+      expect(nLeftOut).toBeGreaterThan(0);
+    }
+    const mask = `blocks.${layer}.router.groupMask`;
+    const limited = found.rows.find((row) => row.point === `blocks.${layer}.router.limitedScores`)!;
+    const nOther = a.points.includes(mask) ? range(tokens.length).filter((t) => !isSame(mask, t)).length : 0;
+    expect(limited.nLeftOut).toBe(nOther);
+    expect(Number.isFinite(limited.maxAbs)).toBe(true);
+    expect(`${found}`).toContain("Choices of experts change");
+  });
+
+  it("what one expert holds is compared at tokens that both runs sent to it", async () => {
+    const indices = `blocks.${layer}.router.indices`;
+    const flipped = range(tokens.length).find((position) => !isSame(indices, position))!;
+    const [expert] = a.get(indices).row(flipped).data;
+    const point = `blocks.${layer}.experts.${expert}.post`;
+    const { rows } = await diff(model, { model, edits }, tokens, { points: [point] });
+    const positions = await Promise.all(
+      [undefined, edits].map(async (list) =>
+        (await model.run(tokens, { read: [point], edits: list })).positions(point),
+      ),
+    );
+    const together = positions[0].filter((position) => positions[1].includes(position));
+    expect(rows).toMatchObject([{ point, nLeftOut: new Set(positions.flat()).size - together.length }]);
+    expect(together).toContain(rows[0].worstPosition);
+  });
+
+  it("a point without an expert is compared everywhere", async () => {
+    const { rows } = await diff(model, { model, edits }, tokens, { points: [`blocks.${layer}.mlp.out`] });
+    expect(rows).toMatchObject([{ nLeftOut: 0 }]);
+  });
+});
+
 describe("two models", () => {
   const opened: Model[] = [];
   const keep = (model: Model): Model => {
@@ -154,6 +249,24 @@ describe("two models", () => {
     const embed = found.rows.find(({ point }) => point === "embed")!;
     expect(embed.relative).toBeGreaterThan(1e-4);
     expect(embed.relative).toBeLessThan(0.01);
+  });
+
+  it("weights in fewer bits change some choices of experts, where these were close", async () => {
+    const files = { folder: new MemoryFolder(sparseStoriesFiles({ nExperts: 256, nExpertsPerToken: 8 })) };
+    const original = keep(await openModel(files, host, [reference]));
+    const rounded = keep(await openModel(await toFolder(files, { type: "bf16" }), host, [reference]));
+    const tokens = original.encode("Lily and her mom went to the park. She saw a big");
+    const { rows, changes, nChanged, nChoices } = await routerDiff(original, rounded, tokens);
+    const [a, b] = await Promise.all(
+      [original, rounded].map((model) => model.run(tokens, { read: ["blocks.*.router.indices"] })),
+    );
+    for (const { layer, position, left, came } of rows) {
+      const [ofA, ofB] = [a, b].map((run) => Array.from(run.get(`blocks.${layer}.router.indices`).row(position).data));
+      expect([left, came]).toEqual([ofA.filter((e) => !ofB.includes(e)), ofB.filter((e) => !ofA.includes(e))]);
+    }
+    expect(changes.length).toBeGreaterThan(0);
+    expect(nChanged).toBe(sum(rows.map(({ left }) => left.length)));
+    expect(nChoices).toBe(2 * 8 * tokens.length);
   });
 
   it("of different shapes, or with different tokens, are refused with the reason", async () => {

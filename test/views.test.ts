@@ -54,7 +54,7 @@ describe.each(cases)("on %s", (name, directory) => {
     const { nLayers, dFf } = model.config;
     const n = asked === "all" ? dFf : asked;
     for (const position of [0, tokens.length - 1]) {
-      const view = firingNeurons(range(nLayers), position, n);
+      const view = firingNeurons(model, range(nLayers), position, n);
       const run = await model.runDerived(tokens, view, { read: ["blocks.*.mlp.post"] });
       const expected = range(nLayers).map((layer) => {
         const values = Array.from(run.get(`blocks.${layer}.mlp.post`).row(position).data);
@@ -117,7 +117,7 @@ describe.each(cases)("on %s", (name, directory) => {
   it("the same view twice with other numbers is another program", async () => {
     const { nLayers } = model.config;
     for (const n of [1, 2]) {
-      const [neurons, edges] = [firingNeurons(range(nLayers), -1, n), strongestEdges(range(nLayers), n)];
+      const [neurons, edges] = [firingNeurons(model, range(nLayers), -1, n), strongestEdges(range(nLayers), n)];
       const run = await model.runDerived(tokens, together([neurons, edges]));
       for (const list of [...neurons.present(run).flat(), ...edges.present(run)]) expect(list).toHaveLength(n);
     }

@@ -17,6 +17,10 @@ const names = [
   "goldens/llama",
   "goldens/gpt2",
   "goldens/qwen3-bias-tied",
+  "goldens/gpt-oss",
+  "goldens/deepseek-v2",
+  "goldens/deepseek-v3",
+  "goldens/deepseek-v3-published",
   "gguf/llama.gguf",
   "gguf/blocks.gguf",
   "fp8",
@@ -143,12 +147,80 @@ describe("a head", () => {
     expect(bO).toBeUndefined();
   });
 
+  it("has its sink where the family has sinks", async () => {
+    const tensors = await readTensors(fixture("goldens/gpt-oss/model.safetensors"));
+    const { sinks, bO } = await parts("goldens/gpt-oss", "L1.H2");
+    expect([...sinks.values.data]).toEqual([tensors.get("model.layers.1.self_attn.sinks")?.data[2]]);
+    expect(bO).toBeUndefined();
+  });
+
   it("can be had by its q, k and v alone", async () => {
     expect(Object.keys(await parts("goldens/qwen3-bias-tied", "L0.H1.q"))).toEqual(["wQ", "bQ"]);
     const kv = await parts("goldens/llama", "blocks.0.attn.k[1]");
     expect(Object.keys(kv)).toEqual(["wK"]);
     const { headDim } = modelOf("goldens/llama").config;
     expect(kv.wK.rows).toEqual([headDim, 2 * headDim]);
+  });
+});
+
+describe("a head of latent attention", () => {
+  const sizes = (name: string) => {
+    const { nHeads, vHeadDim = 0, headDim } = modelOf(name).config;
+    const [, rank] = (modelOf(name).bindings.weights.get("blocks.0.attn.wK") as Binding).shape;
+    return { nHeads, vDim: vHeadDim, qkDim: headDim, rank };
+  };
+
+  it.each(["goldens/deepseek-v2", "goldens/deepseek-v3"])("has rows of sizes of their own in %s", async (name) => {
+    const tensors = await readTensors(fixture(`${name}/model.safetensors`));
+    const stored = (part: string) => tensors.get(`model.layers.1.self_attn.${part}.weight`) as Tensor;
+    const { nHeads, vDim, qkDim, rank } = sizes(name);
+    const both = stored("kv_b_proj");
+    const nope = both.shape[0] / nHeads - vDim;
+    expect(new Set([nope, vDim, qkDim]).size).toBe(3);
+    const head = nHeads - 1;
+    const first = head * (nope + vDim);
+    const { wQ, wK, wV, wO, ...others } = await parts(name, `L1.H${head}`);
+    expect(others).toEqual({});
+    const queries = stored(tensors.has("model.layers.1.self_attn.q_proj.weight") ? "q_proj" : "q_b_proj");
+    expect([...wQ.values.data]).toEqual(cut(queries, range(head * qkDim, (head + 1) * qkDim)));
+    expect([...wK.values.data]).toEqual(cut(both, range(first, first + nope)));
+    expect([...wV.values.data]).toEqual(cut(both, range(first + nope, first + nope + vDim)));
+    const out = stored("o_proj");
+    expect([...wO.values.data]).toEqual(cut(out, range(0, out.shape[0]), range(head * vDim, (head + 1) * vDim)));
+    expect([wK, wV].map(({ values }) => values.shape)).toEqual([
+      [nope, rank],
+      [vDim, rank],
+    ]);
+    expect(wK.stored).toMatchObject([{ rows: [first, first + nope] }]);
+    expect((await parts(name, `L1.H${head}.k`)).wK).toEqual(wK);
+  });
+
+  it("gives what the engine computes: values and outputs from the latent", async () => {
+    const model = modelOf("goldens/deepseek-v3");
+    const run = await model.run([1, 2, 3], {
+      read: ["L1.attn.kvLatent", "L1.attn.k", "L1.attn.v"],
+    });
+    const { wK, wV } = await parts("goldens/deepseek-v3", "L1.H2");
+    const latent = run.get("L1.attn.kvLatent").row(2).data;
+    for (const [{ values }, point] of [
+      [wK, "k"],
+      [wV, "v"],
+    ] as const) {
+      for (const row of range(0, values.shape[0])) {
+        const dot = [...latent].reduce((sum, x, i) => sum + x * values.at(row, i), 0);
+        expect(run.get(`L1.attn.${point}`).at(2, 2, row)).toBeCloseTo(dot, 4);
+      }
+    }
+  });
+
+  it("has latents that all heads share, with their norms", async () => {
+    expect(Object.keys(await parts("goldens/deepseek-v3", "L0.attn.kvLatent"))).toEqual(["wKvLatent", "gain"]);
+    expect(Object.keys(await parts("goldens/deepseek-v3", "L0.attn.kRope"))).toEqual(["wKRope"]);
+    expect(Object.keys(await parts("goldens/deepseek-v3", "L0.attn.qLatent"))).toEqual(["wQLatent", "gain"]);
+    const ofBias = async (point: string) =>
+      Object.keys(await parts("goldens/deepseek-v3-published", `L0.attn.${point}`));
+    expect((await ofBias("kvLatent")).toSorted()).toEqual(["bKvLatent", "gain", "wKvLatent"]);
+    expect((await ofBias("kRope")).toSorted()).toEqual(["bKRope", "wKRope"]);
   });
 });
 
@@ -195,6 +267,47 @@ describe("an expert", () => {
     expect([wGate, wDown]).toMatchObject([
       { expert: 3, rows: [5, 6], columns: undefined },
       { expert: 3, rows: undefined, columns: [5, 6] },
+    ]);
+  });
+
+  it.each([
+    ["fp8", 1, ["wRouter", "selectionBias"]],
+    ["goldens/gpt-oss", 2, ["wRouter", "bRouter"]],
+  ])("of %s has a weight, which comes from its row of the router", async (name, layer, kinds) => {
+    const found = await parts(name, `L${layer}.E3.weight`);
+    expect(Object.keys(found)).toEqual(kinds);
+    const whole = await parts(name, `L${layer}.router`);
+    for (const kind of kinds) {
+      const { rows, values } = found[kind];
+      expect(rows).toEqual([3, 4]);
+      const [nExperts, ...row] = whole[kind].values.shape;
+      expect(values.shape).toEqual(row);
+      const length = whole[kind].values.data.length / nExperts;
+      expect([...values.data]).toEqual([...whole[kind].values.data.subarray(3 * length, 4 * length)]);
+    }
+  });
+
+  it("of gpt-oss has the biases of its neurons, whose gate and up take turns in the file", async () => {
+    const tensors = await readTensors(fixture("goldens/gpt-oss/model.safetensors"));
+    const stored = (name: string) => tensors.get(`model.layers.1.mlp.experts.${name}`) as Tensor;
+    const { dModel } = modelOf("goldens/gpt-oss").config;
+    const { wGate, bGate, wUp, bUp, wDown, ...others } = await parts("goldens/gpt-oss", "L1.E2.N5");
+    expect(others).toEqual({});
+    for (const [weight, bias, column] of [
+      [wGate, bGate, 10],
+      [wUp, bUp, 11],
+    ] as const) {
+      expect([...weight.values.data]).toEqual(range(0, dModel).map((i) => stored("gate_up_proj").at(2, i, column)));
+      expect([...bias.values.data]).toEqual([stored("gate_up_proj_bias").at(2, column)]);
+    }
+    expect([...wDown.values.data]).toEqual(range(0, dModel).map((i) => stored("down_proj").at(2, 5, i)));
+    expect(Object.keys(await parts("goldens/gpt-oss", "L1.E2")).toSorted()).toEqual([
+      "bDown",
+      "bGate",
+      "bUp",
+      "wDown",
+      "wGate",
+      "wUp",
     ]);
   });
 
@@ -280,6 +393,7 @@ describe("what has no weights", () => {
   it.each<[string, new (...args: never[]) => Error, RegExp]>([
     ["L0.N5@3", PointError, /weights are the same at all positions; got 3\. Leave the positions out\./],
     ["L0.mlp.pre", PointError, /got blocks\.0\.mlp\.pre, which has no weights of its own\. Ask for L0\.N0, L0\.H0/],
+    ["blocks.0.ln1.out", PointError, /Ask for L0\.N0, /],
     ["L0.N9999", PointError, /index into blocks\.0\.mlp\.post must be 0 to/],
     [
       "blocks.0.mlp.wDwn",

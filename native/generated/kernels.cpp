@@ -13,6 +13,7 @@
 #include "../../src/ops/edit/edit.cpp"
 #include "../../src/ops/edit-experts/edit-experts.cpp"
 #include "../../src/ops/edit-pairs/edit-pairs.cpp"
+#include "../../src/ops/entropy/entropy.cpp"
 #include "../../src/ops/glu/glu.cpp"
 #include "../../src/ops/group-scores/group-scores.cpp"
 #include "../../src/ops/kv-append/kv-append.cpp"

@@ -6,7 +6,7 @@
 
 namespace golgi {
 
-constexpr int32_t n_opcodes = 58;
+constexpr int32_t n_opcodes = 59;
 
 /// The activation function of each neuron (SiLU: arXiv:1702.03118; GELU: arXiv:1606.08415).
 /// x[...] -> [...]
@@ -381,6 +381,24 @@ struct EditPairsArgs {
     n_w = f.size(words[15], words[16]);
     kind = static_cast<Kind>(f.number(words + 17));
     window = static_cast<int64_t>(f.number(words + 19));
+  }
+};
+
+/// −Σ p ln p in nats, of the shares p = x / Σ x over the last axis. What is not above 0 has no share; NaN where nothing has one.
+/// x[..., d] -> [...]
+struct EntropyArgs {
+  const float* x;
+  float* out;
+  int64_t n_rest;
+  int64_t n_d;
+
+  static constexpr int32_t n_words = 8;
+
+  EntropyArgs(const int32_t* words, const Frame& f) {
+    x = f.floats(words[2]);
+    out = f.floats_out(words[3]);
+    n_rest = f.size(words[4], words[5]);
+    n_d = f.size(words[6], words[7]);
   }
 };
 
@@ -1407,45 +1425,46 @@ struct WeighExpertsArgs {
   X(11, edit, EditArgs) \
   X(12, edit_experts, EditExpertsArgs) \
   X(13, edit_pairs, EditPairsArgs) \
-  X(14, glu, GluArgs) \
-  X(15, group_scores, GroupScoresArgs) \
-  X(16, kv_append, KvAppendArgs) \
-  X(17, latent_attention, LatentAttentionArgs) \
-  X(18, latent_mix, LatentMixArgs) \
-  X(19, latent_scores, LatentScoresArgs) \
-  X(20, layer_norm, LayerNormArgs) \
-  X(21, limit_groups, LimitGroupsArgs) \
-  X(22, matmul, MatmulArgs) \
-  X(23, matmul_indexed, MatmulIndexedArgs) \
-  X(24, matmul_per_head, MatmulPerHeadArgs) \
-  X(25, matmul_transposed, MatmulTransposedArgs) \
-  X(26, mean_rows, MeanRowsArgs) \
-  X(28, mix_experts, MixExpertsArgs) \
-  X(29, mul, MulArgs) \
-  X(30, mul_rows, MulRowsArgs) \
-  X(31, norm, NormArgs) \
-  X(32, normalize_sum, NormalizeSumArgs) \
-  X(33, patch_pairs, PatchPairsArgs) \
-  X(34, positions, PositionsArgs) \
-  X(35, rms, RmsArgs) \
-  X(36, rms_norm, RmsNormArgs) \
-  X(37, rope, RopeArgs) \
-  X(38, rotary_angles, RotaryAnglesArgs) \
-  X(39, rotate, RotateArgs) \
-  X(40, row_norms, RowNormsArgs) \
-  X(41, scale_by, ScaleByArgs) \
-  X(42, select_columns, SelectColumnsArgs) \
-  X(43, select_heads, SelectHeadsArgs) \
-  X(44, select_pairs, SelectPairsArgs) \
-  X(45, select_rows, SelectRowsArgs) \
-  X(46, soft_cap, SoftCapArgs) \
-  X(47, softmax, SoftmaxArgs) \
-  X(49, sum, SumArgs) \
-  X(50, swap_experts, SwapExpertsArgs) \
-  X(51, take_along, TakeAlongArgs) \
-  X(52, to_cache, ToCacheArgs) \
-  X(53, top_k, TopKArgs) \
-  X(54, top_keys, TopKeysArgs) \
-  X(55, top_mask, TopMaskArgs) \
-  X(56, top_rows, TopRowsArgs) \
-  X(57, weigh_experts, WeighExpertsArgs)
+  X(14, entropy, EntropyArgs) \
+  X(15, glu, GluArgs) \
+  X(16, group_scores, GroupScoresArgs) \
+  X(17, kv_append, KvAppendArgs) \
+  X(18, latent_attention, LatentAttentionArgs) \
+  X(19, latent_mix, LatentMixArgs) \
+  X(20, latent_scores, LatentScoresArgs) \
+  X(21, layer_norm, LayerNormArgs) \
+  X(22, limit_groups, LimitGroupsArgs) \
+  X(23, matmul, MatmulArgs) \
+  X(24, matmul_indexed, MatmulIndexedArgs) \
+  X(25, matmul_per_head, MatmulPerHeadArgs) \
+  X(26, matmul_transposed, MatmulTransposedArgs) \
+  X(27, mean_rows, MeanRowsArgs) \
+  X(29, mix_experts, MixExpertsArgs) \
+  X(30, mul, MulArgs) \
+  X(31, mul_rows, MulRowsArgs) \
+  X(32, norm, NormArgs) \
+  X(33, normalize_sum, NormalizeSumArgs) \
+  X(34, patch_pairs, PatchPairsArgs) \
+  X(35, positions, PositionsArgs) \
+  X(36, rms, RmsArgs) \
+  X(37, rms_norm, RmsNormArgs) \
+  X(38, rope, RopeArgs) \
+  X(39, rotary_angles, RotaryAnglesArgs) \
+  X(40, rotate, RotateArgs) \
+  X(41, row_norms, RowNormsArgs) \
+  X(42, scale_by, ScaleByArgs) \
+  X(43, select_columns, SelectColumnsArgs) \
+  X(44, select_heads, SelectHeadsArgs) \
+  X(45, select_pairs, SelectPairsArgs) \
+  X(46, select_rows, SelectRowsArgs) \
+  X(47, soft_cap, SoftCapArgs) \
+  X(48, softmax, SoftmaxArgs) \
+  X(50, sum, SumArgs) \
+  X(51, swap_experts, SwapExpertsArgs) \
+  X(52, take_along, TakeAlongArgs) \
+  X(53, to_cache, ToCacheArgs) \
+  X(54, top_k, TopKArgs) \
+  X(55, top_keys, TopKeysArgs) \
+  X(56, top_mask, TopMaskArgs) \
+  X(57, top_rows, TopRowsArgs) \
+  X(58, weigh_experts, WeighExpertsArgs)

@@ -29,6 +29,7 @@ Examples:
   golgi run "Once upon a time" -n 100     continue a text
   golgi run "Hi" --edit "L2.N107 = 0"     the same with a neuron switched off
   golgi look L2.N107 --on "a big dog"     what a neuron does
+  golgi router ./my-moe --on "a big dog"  which experts each token goes to
   golgi chat -m ./my-model                talk with a model
   golgi info ./my-model                   sizes and cost; a config.json will do
   golgi run "Hi" -m org/name:Q4_K_M       a model of the Hub, downloaded once

@@ -16,6 +16,7 @@ export function renderInfo(path: string, info: ModelInfo, width: number): string
     ["context", `${count(contextLength)} tokens`],
     ["weights", weights(weightBytes)],
     ...formats(info).map((text): [string, string] => ["formats", text]),
+    ...converted(info).map((text): [string, string] => ["converted", text]),
     ["cache", cache(info)],
     ...perToken.map(({ nCached, flops, weightElements }): [string, string] => [
       nCached === 0 ? "first token" : `token ${count(nCached + 1)}`,
@@ -74,6 +75,14 @@ function weights({ stored, bits16, bits32 }: ModelInfo["weightBytes"]): string {
 function formats({ formatBytes: byFormat = {}, weightBytes: { stored = 0 } }: ModelInfo): string[] {
   const shares = Object.entries(byFormat).map(([format, bytes]) => `${format} ${percent(bytes / stored)}`);
   return shares.length === 0 ? [] : [shares.join(", ")];
+}
+
+/** Matrices that take memory beside the files, by kind; nothing where all lie in their files as they are multiplied. */
+function converted({ converted: { weights: names, bytes } = { weights: [], bytes: 0 } }: ModelInfo): string[] {
+  if (names.length === 0) return [];
+  const kinds = new Set(names.map((name) => name.replace(/^blocks\.\d+\./, "blocks.*.")));
+  const which = names.length === 1 ? "one matrix" : `${count(names.length)} matrices`;
+  return [`${which} to f32 on load, ${formatBytes(bytes)} of memory: ${[...kinds].join(", ")}`];
 }
 
 /** 62%, and of small shares 0.3%. */

@@ -58,7 +58,7 @@ export function sizesText({ nLayers, nHeads, dFf, sparse }: ModelConfig): string
   if (sparse === undefined) return `${heads} and ${dFf} neurons`;
   const nSparse = sparse.layers.filter((isSparse) => isSparse).length;
   const experts = `${sparse.nExperts} experts of ${sparse.dExpert} neurons`;
-  return `${heads}, ${nSparse === nLayers ? "all" : nSparse} of them with ${experts}`;
+  return nSparse === nLayers ? `${heads} and ${experts}` : `${heads}; ${nSparse} layers have ${experts}`;
 }
 
 /** As many digits as a page can show, so that the file stays small. */

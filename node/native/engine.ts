@@ -7,6 +7,7 @@ import {
   decodeWeight,
   type Engine,
   expand,
+  isStoredByRows,
   type LoadedWeights,
   type LoweredProgram,
   lower,
@@ -142,10 +143,10 @@ export class NativeEngine implements Engine {
   }
 
   /** Only matrices have kernels for stored formats; vectors and matrices that are not stored row by row are converted once. */
-  #canMap({ transposed, offset, rowLength, shape, pieces }: Binding, isMatrix: boolean): boolean {
-    const isAsStored = !transposed && offset === 0 && rowLength === sizes(shape).nCols;
+  #canMap(binding: Binding, isMatrix: boolean): boolean {
     const { checkpoint } = this.#model;
-    return isMatrix && isAsStored && pieces.every(({ tensor }) => checkpoint.filePath(tensor) !== undefined);
+    const isInFiles = binding.pieces.every(({ tensor }) => checkpoint.filePath(tensor) !== undefined);
+    return isMatrix && isStoredByRows(binding) && isInFiles;
   }
 
   #bindMapped(binding: Binding): number {

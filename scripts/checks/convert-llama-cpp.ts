@@ -1,10 +1,10 @@
 /** Opens converted models in llama.cpp, and compares its tokens with golgi's: see README.md. */
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { ensurePeer } from "../../bench/peers.ts";
 import { convert, type Model, open } from "../../node/index.ts";
+import { openSequence, startLlama, writeLetters } from "./llama-cpp.ts";
 
 const N_TOKENS = 32;
 /** Logits of two tokens this close may change places with the order in which sums are added up. */
@@ -14,33 +14,7 @@ const SUBJECTS = ["Once upon a time", "Lily and her mom", "The little dog", "One
 const VERBS = [" went to", " saw a", " was very", " wanted to play with"];
 const PROMPTS = SUBJECTS.flatMap((subject) => VERBS.map((verb) => subject + verb));
 
-interface Peer {
-  readonly LlamaLogLevel: { readonly error: string };
-  getLlama(options: object): Promise<{
-    loadModel(options: { modelPath: string }): Promise<PeerModel>;
-    dispose(): Promise<void>;
-  }>;
-}
-
-interface PeerModel {
-  tokenize(text: string): number[];
-  readonly tokens: { readonly bos: number | null };
-  dispose(): Promise<void>;
-  createContext(options: object): Promise<{ getSequence(): PeerSequence }>;
-}
-
-interface PeerSequence {
-  clearHistory(): Promise<void>;
-  evaluate(tokens: number[], options: { temperature: number; yieldEogToken: boolean }): AsyncIterable<number>;
-}
-
-const peer = ensurePeer("node-llama-cpp");
-if ("missing" in peer) throw new Error(peer.missing);
-const library = new URL("../../bench/peers/node_modules/node-llama-cpp/dist/index.js", import.meta.url);
-const { getLlama, LlamaLogLevel } = (await import(library.href)) as Peer;
-const settings = { gpu: false, build: "never", skipDownload: true, progressLogs: false, maxThreads: 1 };
-const llama = await getLlama({ ...settings, logLevel: LlamaLogLevel.error });
-
+const llama = await startLlama();
 const { positionals } = parseArgs({ allowPositionals: true });
 const root = path.join(import.meta.dirname, "../..");
 const models = positionals.length > 0 ? positionals : [path.join(root, "models/stories260K")];
@@ -63,15 +37,7 @@ async function check(source: string, prompts: readonly string[]): Promise<number
   await convert(source, file, { type: "f32" });
   const golgi = await open(source, { backend: "reference" });
   const model = await llama.loadModel({ modelPath: file });
-  const context = await model.createContext({
-    contextSize: Math.min(256, golgi.config.contextLength),
-    threads: 1,
-    flashAttention: false,
-    // Its default rounds keys and values to f16.
-    experimentalKvCacheKeyType: "F32",
-    experimentalKvCacheValueType: "F32",
-  });
-  const sequence = context.getSequence();
+  const sequence = await openSequence(model, Math.min(256, golgi.config.contextLength));
   const counts = { same: 0, tied: 0, tokenised: 0, different: 0 };
   for (const prompt of prompts) {
     const text = model.tokenize(prompt);
@@ -91,23 +57,11 @@ async function check(source: string, prompts: readonly string[]): Promise<number
   return counts.different + (prompts.length - counts.tokenised);
 }
 
-/** The golden GPT-2 with a tokenizer of letters, since llama.cpp takes no text without one. */
+/** The golden GPT-2 with a tokenizer. */
 async function tinyGpt2(): Promise<string> {
   const target = path.join(folder, "gpt2");
   await cp(path.join(root, "test/fixtures/goldens/gpt2"), target, { recursive: true });
-  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789Ġ,.!?-;'";
-  const tokens = [...letters, "ab"];
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const tokenizer = {
-    version: "1.0",
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: { type: "BPE", vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges: ["a b"] },
-  };
-  await writeFile(path.join(target, "tokenizer.json"), JSON.stringify(tokenizer));
+  await writeLetters(target);
   return target;
 }
 

@@ -10,6 +10,7 @@ export const EXPERT_SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
     { dims: { "...": 70, n: 8 }, attrs: { eps: 40 } },
     { dims: { "...": 1, n: 300 }, attrs: { eps: 1200 } },
   ],
+  entropy: [{ dims: { "...": 70, d: 8 } }, { dims: { "...": 3, d: 5003 } }],
   takeAlong: [{ dims: { T: 70, n: 33, k: 9 }, ints: { indices: randomExperts(70 * 9, 33) } }],
   groupScores: [
     { dims: { T: 70, n: 256 }, attrs: { nGroups: 8, k: 2 } },

@@ -1,5 +1,6 @@
 import {
   DEEPSEEK_GGUF,
+  deepSeekEntries,
   type GroupsConfig,
   hasSigmoidScores,
   type LatentConfig,
@@ -109,6 +110,7 @@ export const deepSeekV2 = defineArchitecture({
 
   gguf: {
     ...DEEPSEEK_GGUF,
+    entries: deepSeekEntries<DeepSeekV2Config>(1),
     modelType: "deepseek_v2",
     className: "DeepseekV2ForCausalLM",
     holds: (file) => !hasSigmoidScores(file),

@@ -1,5 +1,6 @@
 import {
   DEEPSEEK_GGUF,
+  deepSeekEntries,
   type GroupsConfig,
   hasSigmoidScores,
   type LatentConfig,
@@ -117,6 +118,7 @@ export const deepSeekV3 = defineArchitecture({
 
   gguf: {
     ...DEEPSEEK_GGUF,
+    entries: deepSeekEntries<DeepSeekV3Config>(2),
     modelType: "deepseek_v3",
     className: "DeepseekV3ForCausalLM",
     holds: hasSigmoidScores,

@@ -85,7 +85,7 @@ export const gemma2 = defineArchitecture({
       attn_logit_softcapping: "attn_logit_softcapping",
       final_logit_softcapping: "final_logit_softcapping",
     },
-    numbers: {
+    entries: {
       "attention.sliding_window": { type: "u32", of: ({ windows }) => windows.find((window) => window !== undefined) },
       attn_logit_softcapping: { type: "f32", of: ({ scoreSoftcap }) => scoreSoftcap },
       final_logit_softcapping: { type: "f32", of: ({ finalSoftcap }) => finalSoftcap },

@@ -109,7 +109,7 @@ export const gemma3 = defineArchitecture({
       rope_local_base_freq: "rope.freq_base_swa",
       sliding_window_pattern: "attention.sliding_window_pattern",
     },
-    numbers: {
+    entries: {
       "attention.sliding_window": { type: "u32", of: ({ windows }) => windows.find((window) => window !== undefined) },
       "attention.sliding_window_pattern": {
         type: "u32",

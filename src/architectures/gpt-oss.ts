@@ -101,11 +101,10 @@ export const gptOss = defineArchitecture({
       num_experts_per_tok: "expert_used_count",
       sliding_window: "attention.sliding_window",
     },
-    numbers: {
+    entries: {
       "attention.sliding_window": { type: "u32", of: ({ windows }) => windows.find((window) => window !== undefined) },
       expert_feed_forward_length: { type: "u32", of: ({ sparse }) => sparse.dExpert },
     },
-    flags: { attention_bias: "blk.0.attn_q.bias" },
     neutral: { expert_gating_func: 3, expert_weights_scale: 1, "attention.sliding_window_pattern": 2 },
     reworded: (own, { rope_scaling: scaling, intermediate_size: dExpert }) => ({
       // YaRN's ramp of this family begins and ends between dimensions, which the metadata cannot say.

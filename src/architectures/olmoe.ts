@@ -121,7 +121,13 @@ export const olmoe = defineArchitecture({
               bO: stored(`${layer}.self_attn.o_proj.bias`, [dModel]),
             }),
             qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [dQ]) },
-            kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [dKv]) },
+            // llama.cpp opens this family only where every head has keys of its own, as in all released models.
+            kNorm: {
+              gain:
+                dKv === dQ
+                  ? at("self_attn.k_norm.weight", "attn_k_norm.weight", [dKv])
+                  : stored(`${layer}.self_attn.k_norm.weight`, [dKv]),
+            },
           },
           ln2: { gain: at("post_attention_layernorm.weight", "ffn_norm.weight", [dModel]) },
           router: { wRouter: at("mlp.gate.weight", "ffn_gate_inp.weight", [sparse.nExperts, dModel]) },

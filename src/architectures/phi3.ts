@@ -82,7 +82,7 @@ export const phi3 = defineArchitecture({
     keys: GGUF_KEYS,
     optionalKeys: { original_max_position_embeddings: "rope.scaling.original_context_length" },
     neutral: { "rope.scaling.type": "longrope" },
-    numbers: {
+    entries: {
       "rope.scaling.original_context_length": { type: "u32", of: ({ originalContextLength }) => originalContextLength },
       "rope.dimension_count": { type: "u32", of: ({ rotaryDim }) => rotaryDim },
       "attention.sliding_window": { type: "u32", of: ({ window = 0 }) => window },

@@ -99,7 +99,6 @@ export const qwen3Moe = defineArchitecture({
       ...GGUF_EXPERT_KEYS,
       moe_intermediate_size: "expert_feed_forward_length",
     },
-    flags: { attention_bias: "blk.0.attn_q.bias" },
     // llama.cpp knows no other.
     reworded: () => ({ json: { norm_topk_prob: true }, keys: [] }),
     neutral: { expert_gating_func: 1, expert_weights_norm: true, expert_weights_scale: 1 },
@@ -125,11 +124,12 @@ export const qwen3Moe = defineArchitecture({
             wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
             wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
             wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            // llama.cpp has no biases of this family.
             ...(c.attentionBias && {
-              bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ]),
-              bK: at("self_attn.k_proj.bias", "attn_k.bias", [dKv]),
-              bV: at("self_attn.v_proj.bias", "attn_v.bias", [dKv]),
-              bO: at("self_attn.o_proj.bias", "attn_output.bias", [dModel]),
+              bQ: stored(`${layer}.self_attn.q_proj.bias`, [dQ]),
+              bK: stored(`${layer}.self_attn.k_proj.bias`, [dKv]),
+              bV: stored(`${layer}.self_attn.v_proj.bias`, [dKv]),
+              bO: stored(`${layer}.self_attn.o_proj.bias`, [dModel]),
             }),
             qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [c.headDim]) },
             kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [c.headDim]) },

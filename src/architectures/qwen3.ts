@@ -68,7 +68,6 @@ export const qwen3 = defineArchitecture({
     modelType: "qwen3",
     className: "Qwen3ForCausalLM",
     keys: GGUF_KEYS,
-    flags: { attention_bias: "blk.0.attn_q.bias" },
   },
 
   weights(c: Qwen3Config, has: HasWeight) {
@@ -88,11 +87,12 @@ export const qwen3 = defineArchitecture({
             wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
             wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
             wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            // llama.cpp has no biases of this family.
             ...(c.attentionBias && {
-              bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ]),
-              bK: at("self_attn.k_proj.bias", "attn_k.bias", [dKv]),
-              bV: at("self_attn.v_proj.bias", "attn_v.bias", [dKv]),
-              bO: at("self_attn.o_proj.bias", "attn_output.bias", [dModel]),
+              bQ: stored(`model.layers.${i}.self_attn.q_proj.bias`, [dQ]),
+              bK: stored(`model.layers.${i}.self_attn.k_proj.bias`, [dKv]),
+              bV: stored(`model.layers.${i}.self_attn.v_proj.bias`, [dKv]),
+              bO: stored(`model.layers.${i}.self_attn.o_proj.bias`, [dModel]),
             }),
             qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [c.headDim]) },
             kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [c.headDim]) },

@@ -1,8 +1,9 @@
 /** What the configs of DeepSeek-V2 and V3 say in the same words, and their GGUF files too. */
 
-import type { GgufConfig, GgufContents, GgufKeys } from "./gguf.ts";
-import type { SparseConfig } from "./model-config.ts";
+import type { GgufConfig, GgufContents, GgufEntry, GgufKeys } from "./gguf.ts";
+import type { ModelConfig, SparseConfig } from "./model-config.ts";
 import { type ConfigReader, isObject, type Json } from "./reader.ts";
+import type { RopeConfig } from "./rope.ts";
 
 /** Sizes of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1). */
 export interface LatentConfig {
@@ -59,6 +60,52 @@ export function readGroups(
   throw r.invalid("topk_group", expected, nGroupsPerToken);
 }
 
+/** What both families have, for writing it. */
+interface DeepSeekConfig extends ModelConfig, LatentConfig {
+  readonly vHeadDim: number;
+  readonly rope: RopeConfig;
+  readonly sparse: SparseConfig;
+  readonly groups: GroupsConfig | undefined;
+  readonly normTopK: boolean;
+  readonly routedScale: number;
+}
+
+const u32 = (of: (c: DeepSeekConfig) => number | undefined): GgufEntry<DeepSeekConfig> => ({ type: "u32", of });
+
+/** As llama.cpp's converter has it since it splits `kv_b_proj`: the cache is one head, of the latent and the shared key. */
+const ENTRIES: Readonly<Record<string, GgufEntry<DeepSeekConfig>>> = {
+  "attention.head_count_kv": u32(() => 1),
+  "attention.q_lora_rank": u32((c) => c.qLoraRank),
+  "attention.kv_lora_rank": u32((c) => c.kvLoraRank),
+  "attention.key_length": u32((c) => c.kvLoraRank + c.qkRopeHeadDim),
+  "attention.value_length": u32((c) => c.kvLoraRank),
+  "attention.key_length_mla": u32((c) => c.qkNopeHeadDim + c.qkRopeHeadDim),
+  "attention.value_length_mla": u32((c) => c.vHeadDim),
+  "rope.dimension_count": u32((c) => c.qkRopeHeadDim),
+  "rope.scaling.yarn_log_multiplier": {
+    type: "f32",
+    of: ({ rope: { scaling } }) =>
+      scaling.type === "yarn" && scaling.mscaleAllDim !== undefined ? 0.1 * scaling.mscaleAllDim : undefined,
+  },
+  leading_dense_block_count: u32(({ sparse: { layers } }) =>
+    layers.includes(true) ? layers.indexOf(true) : layers.length,
+  ),
+  expert_shared_count: u32(({ sparse: { dShared, dExpert } }) => dShared / dExpert),
+  expert_group_count: u32((c) => c.groups?.nGroups ?? 1),
+  expert_group_used_count: u32((c) => c.groups?.nGroupsPerToken ?? 1),
+  expert_weights_norm: { type: "bool", of: ({ normTopK }) => normTopK || undefined },
+  expert_weights_scale: { type: "f32", of: ({ routedScale }) => routedScale },
+};
+
+/** By `expert_gating_func`, which older files leave out. */
+const SCORING: Readonly<Record<number, string>> = { 1: "softmax", 2: "sigmoid" };
+const GATING = "expert_gating_func";
+
+/** `ENTRIES` with how the family scores experts. */
+export function deepSeekEntries<C extends DeepSeekConfig>(gating: 1 | 2): Readonly<Record<string, GgufEntry<C>>> {
+  return { ...ENTRIES, [GATING]: u32(() => gating) };
+}
+
 /** How llama.cpp's architecture "deepseek2" says it; `expert_gating_func` tells the families apart. */
 export const DEEPSEEK_GGUF = {
   architecture: "deepseek2",
@@ -108,10 +155,6 @@ function latentJson(own: GgufKeys) {
   };
 }
 
-/** By `expert_gating_func`, which older files leave out. */
-const SCORING: Readonly<Record<number, string>> = { 1: "softmax", 2: "sigmoid" };
-const GATING = "expert_gating_func";
-
 export function hasSigmoidScores({ values }: GgufContents): boolean {
   return values.get(`${DEEPSEEK_GGUF.architecture}.${GATING}`)?.value === 2;
 }
@@ -134,11 +177,18 @@ function routerJson(own: GgufKeys) {
   };
 }
 
-/** The multiplier is 0.1 · mscale_all_dim; llama.cpp takes mscale for the same, as it is in every published model. */
+/**
+ * The multiplier is 0.1 · mscale_all_dim; llama.cpp takes mscale for the same, as it is in every published model. Without
+ * the key it scales cos and sin as YaRN does, and the scores as well.
+ */
 function mscaleJson(own: GgufKeys, { rope_scaling: scaling }: Json) {
   const key = "rope.scaling.yarn_log_multiplier";
   const multiplier = own.get(key);
-  if (typeof multiplier !== "number" || !isObject(scaling)) return { json: {}, keys: [] };
+  if (!isObject(scaling) || scaling.rope_type !== "yarn") return { json: {}, keys: [] };
+  if (typeof multiplier !== "number") {
+    const attention_factor = 1 + 0.1 * Math.log(Math.max(1, Number(scaling.factor)));
+    return { json: { rope_scaling: { ...scaling, attention_factor, mscale_all_dim: 1 } }, keys: [] };
+  }
   // 0.0707 is 0.707 / 10, which a product of floating-point numbers misses.
   const mscale = Number((10 * multiplier).toPrecision(8));
   return { json: { rope_scaling: { ...scaling, mscale, mscale_all_dim: mscale } }, keys: [key] };

@@ -6,11 +6,10 @@ import { ConfigError } from "../errors.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { ConfigReader, type Json } from "./reader.ts";
 
-/** A number of the metadata, for writing it; left out where it is undefined. */
-interface GgufNumber<C> {
-  readonly type: "u32" | "f32";
-  of(config: C): number | undefined;
-}
+/** A value of the metadata, for writing it; left out where it is undefined. */
+export type GgufEntry<C> =
+  | { readonly type: "u32" | "f32"; of(config: C): number | undefined }
+  | { readonly type: "bool"; of(config: C): boolean | undefined };
 
 /** How GGUF files say what a family's config.json says. */
 export interface GgufConfig<C extends ModelConfig = ModelConfig> {
@@ -31,7 +30,7 @@ export interface GgufConfig<C extends ModelConfig = ModelConfig> {
   /** As `keys`, of those that files may leave out: what config.json's own default says then holds. */
   readonly optionalKeys?: Readonly<Record<string, string>>;
   /** What keys say of fields that other families do not have. */
-  readonly numbers?: Readonly<Record<string, GgufNumber<C>>>;
+  readonly entries?: Readonly<Record<string, GgufEntry<C>>>;
   /** For each flag of config.json the tensor that is there where it is set. */
   readonly flags?: Readonly<Record<string, string>>;
   /** Where families share an architecture's name: whether the file holds this one. */

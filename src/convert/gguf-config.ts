@@ -28,10 +28,12 @@ const VALUES: Readonly<Record<string, (config: ModelConfig) => GgufValue | undef
 export function ggufConfigValues(gguf: GgufConfig, config: ModelConfig): Map<string, GgufValue> {
   const { vocabSize, headDim, rope } = config;
   const values = new Map<string, GgufValue | undefined>();
-  for (const key of [...Object.values(gguf.keys), ...Object.keys(gguf.numbers ?? {})]) {
+  for (const key of [...Object.values(gguf.keys), ...Object.keys(gguf.entries ?? {})]) {
     values.set(key, valueOfKey(key, config, gguf));
   }
-  if (values.has("attention.key_length")) values.set("attention.value_length", integer(headDim));
+  if (values.has("attention.key_length") && !values.has("attention.value_length")) {
+    values.set("attention.value_length", integer(headDim));
+  }
   values.set("vocab_size", integer(vocabSize));
   if (rope !== undefined) {
     if (!values.has("rope.dimension_count")) values.set("rope.dimension_count", integer(headDim));
@@ -43,11 +45,11 @@ export function ggufConfigValues(gguf: GgufConfig, config: ModelConfig): Map<str
   return new Map(found);
 }
 
-function valueOfKey(key: string, config: ModelConfig, { numbers }: GgufConfig): GgufValue | undefined {
-  const own = numbers?.[key];
+function valueOfKey(key: string, config: ModelConfig, { entries }: GgufConfig): GgufValue | undefined {
+  const own = entries?.[key];
   if (own !== undefined) {
-    const number = own.of(config);
-    return number === undefined ? undefined : { type: own.type, value: number };
+    const value = own.of(config);
+    return value === undefined ? undefined : { type: own.type, value };
   }
   const value = VALUES[key];
   if (value !== undefined) return value(config);

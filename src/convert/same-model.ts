@@ -1,6 +1,6 @@
 import { type Architecture, type HasWeight, ModelTape } from "../architectures/architecture.ts";
 import type { ModelConfig } from "../config/model-config.ts";
-import { nRopeVariants, type RopeConfig, ropeFrequencies, ropeMagnitude } from "../config/rope.ts";
+import { nRopeVariants, type RopeConfig, ropeFrequencies, ropeMagnitude, ropeScoreFactor } from "../config/rope.ts";
 import { ConfigError } from "../errors.ts";
 import { printTape } from "../tape/print.ts";
 
@@ -66,6 +66,7 @@ function sameRope(a: RopeConfig, b: RopeConfig, headDim: number): boolean {
   return (
     changesAt(a) === changesAt(b) &&
     near(ropeMagnitude(a), ropeMagnitude(b)) &&
+    near(ropeScoreFactor(a), ropeScoreFactor(b)) &&
     ofA.length === ofB.length &&
     ofA.every((f, i) => near(f, ofB[i]))
   );

@@ -27,7 +27,8 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
   }
   const factors = ropeFactors(config, family);
   const values = ggufConfigValues(family, config);
-  const { tensors, notes } = chooseTypes(targetTensors(specs, bindings.weights, ggufLayout), "gguf", options.type);
+  const targets = targetTensors(specs, bindings.weights, ggufLayout).map(asInGguf);
+  const { tensors, notes } = chooseTypes(targets, "gguf", options.type);
   checkReadsBack(source, family, values, tensors, factors);
   const type = commonType(tensors);
   const texts = await ggufTexts(source);
@@ -58,6 +59,12 @@ function ggufLayout(name: string, { gguf: [layout] }: WeightSpec): Layout {
   if (layout !== undefined) return layout;
   const expected = "GGUF must have a name for every weight of the model";
   throw new ConfigError("config.unsupported", { path: `convert: ${name}`, expected, got: "none" });
+}
+
+/** A matrix of one row, the gate of a shared expert, is a vector in GGUF. */
+function asInGguf(tensor: TargetTensor): TargetTensor {
+  const { shape } = tensor;
+  return shape.length === 2 && shape[0] === 1 ? { ...tensor, shape: shape.slice(1) } : tensor;
 }
 
 /** The written words must mean the same model. */

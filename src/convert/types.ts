@@ -42,8 +42,8 @@ export function chooseTypes(
   };
 }
 
-/** Kept in f32 by llama.cpp's converter and its quantiser. */
-const POSITIONS = "position_embd.weight";
+/** Positions, routers and the biases of experts, which llama.cpp's converter and its quantiser keep in f32. */
+const KEPT_IN_F32 = /^position_embd\.weight$|\.ffn_gate_inp(_shexp)?\.weight$|\.bias$/;
 const EMBEDDING = "token_embd.weight";
 const UNEMBEDDING = "output.weight";
 
@@ -54,7 +54,7 @@ function chooseGgufTypes(tensors: readonly TargetTensor[], wanted: ConvertType |
   const chosen = tensors.map((tensor) => {
     const { name, shape, stored } = tensor;
     // Vectors are small, and what they multiply is not.
-    if (shape.length === 1 || name === POSITIONS) return typed(tensor, "f32");
+    if (shape.length === 1 || KEPT_IN_F32.test(name)) return typed(tensor, "f32");
     const type = wanted ?? stored ?? "f32";
     if ((shape.at(-1) ?? 0) % blockOf(type).nElements !== 0) {
       undivided.push(name);

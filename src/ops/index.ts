@@ -13,6 +13,7 @@ export { divide } from "./divide/divide.ts";
 export { edit } from "./edit/edit.ts";
 export { editExperts } from "./edit-experts/edit-experts.ts";
 export { editPairs } from "./edit-pairs/edit-pairs.ts";
+export { entropy } from "./entropy/entropy.ts";
 export { glu } from "./glu/glu.ts";
 export { groupScores } from "./group-scores/group-scores.ts";
 export { kvAppend } from "./kv-append/kv-append.ts";

@@ -9,7 +9,7 @@ export const TOOLS = ["transformerLens", "bridge", "huggingFace", "ggml", "inter
 
 export type Tool = (typeof TOOLS)[number];
 
-/** A name, and the models in which it has this meaning: those that have, or lack, another point of the block. */
+/** A name, and the models in which it has this meaning: those that have, or lack, another point, of the block or of none. */
 export interface Alias {
   readonly name: string;
   readonly has?: string;
@@ -29,6 +29,9 @@ const sparse = (name: string): Alias => ({ name, has: block("router.logits") });
 /** In families with a norm after attention, and in those without one. */
 const postNormed = (name: string): Alias => ({ name, has: block("ln1Post.out") });
 const unpostNormed = (name: string): Alias => ({ name, lacks: block("ln1Post.out") });
+const BEFORE_CAP = "logitsBeforeSoftcap";
+/** The unembedding's own output: only where no cap follows are these the logits. */
+const uncapped = (name: string): Alias => ({ name, lacks: BEFORE_CAP });
 
 type Names = Readonly<Record<string, readonly (string | Alias)[]>>;
 
@@ -78,7 +81,8 @@ const transformerLens: Names = {
   "lnFinal.scale": ["ln_final.hook_scale"],
   "lnFinal.normalized": ["ln_final.hook_normalized"],
   "lnFinal.out": ["unembed.hook_in"],
-  logits: ["unembed.hook_out"],
+  [BEFORE_CAP]: ["unembed.hook_out"],
+  logits: [uncapped("unembed.hook_out")],
 };
 
 /** Hooks of TransformerLens' TransformerBridge: what goes into each component, and what comes out. */
@@ -169,7 +173,8 @@ const huggingFace: Names = {
   [block("ln2Post.out")]: [llama("post_feedforward_layernorm")],
   [block("residPost")]: ["model.layers.{i}", "transformer.h.{i}"],
   "lnFinal.out": ["model.norm", "transformer.ln_f"],
-  logits: ["lm_head"],
+  [BEFORE_CAP]: ["lm_head"],
+  logits: [uncapped("lm_head")],
 };
 
 /** The shared expert, which is called otherwise in Qwen2-MoE than in DeepSeek. */
@@ -189,6 +194,7 @@ function sharedModules(modules: readonly string[]): Names {
  * - `ffn_up`, `ffn_gate`: with a bias there is a second tensor, `ffn_up_b`; golgi has the sum alone, by both names.
  *   The same holds for `ffn_moe_*` and `ffn_moe_*_biased`. In a sparse layer `ffn_up` is the shared expert's.
  * - `kqv_out`: what enters the output projection; before 2025 what left it.
+ * - `result_output`: after the cap, where the family has one.
  */
 const ggml: Names = {
   embed: ["inp_embd"],
@@ -270,7 +276,8 @@ const interpEngine: Names = {
   [block("mlp.contribution")]: ["mlp_out_post.{i}"],
   [block("residPost")]: ["resid_post.{i}"],
   "lnFinal.out": ["final_norm"],
-  logits: ["lm_head"],
+  [BEFORE_CAP]: ["lm_head"],
+  logits: [uncapped("lm_head")],
 };
 
 const indexed = (name: string): string[] => [`${name}[{i}]`, `${name}.{i}`];

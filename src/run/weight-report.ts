@@ -69,7 +69,7 @@ interface Selected {
 }
 
 const COMPONENTS =
-  "it must be a neuron, a head, q, k or v of a head, an expert, a block, its attn, mlp or router, or a weight's name";
+  "it must be a neuron, a head, q, k or v of a head, an expert, its weight, a block, its attn, mlp, router or latents, or a weight's name";
 
 /** See `Model.weight`. */
 export async function reportWeight(address: string, sources: WeightSources): Promise<WeightReport> {
@@ -155,12 +155,15 @@ function weightsOf(address: Address, { config, bindings }: WeightSources): Selec
     return [...bindings.weights.values()].filter(({ name }) => name.startsWith(`blocks.${entry.layer}.${group}`));
   };
   const isWhole = index.length === 0;
-  const groups = isWhole ? GROUPS[inBlock] : undefined;
+  const expert = entry.ofExpert?.expert;
+  const groups = isWhole && expert === undefined ? GROUPS[inBlock] : undefined;
   if (groups !== undefined) return groups.flatMap(below).map((binding) => ({ binding }));
   if (!isWhole && (inBlock === "mlp.post" || inBlock === "shared.post")) {
     return below(inBlock.replace("post", "")).flatMap((binding) => ofNeuron(binding, index[0]));
   }
-  const expert = entry.ofExpert?.expert;
+  if (expert !== undefined && inBlock === "router.weights") {
+    return below("router.").map((binding) => ({ binding, rows: expert }));
+  }
   if (expert !== undefined && isWhole && inBlock === "experts.contribution") {
     return below("experts.").map((binding) => ({ binding, expert }));
   }
@@ -172,7 +175,14 @@ function weightsOf(address: Address, { config, bindings }: WeightSources): Selec
     return below("attn.").flatMap((binding) => ofHead(binding, head, index[0], inBlock, config));
   }
   const layer = entry.layer ?? 0;
-  const choices = [`L${layer}.N0`, `L${layer}.H0`, `L${layer}.mlp`, `L${layer}.attn`, `L${layer}`];
+  const isSparse = below("experts.").length > 0;
+  const choices = [
+    `L${layer}.${isSparse ? "E" : "N"}0`,
+    `L${layer}.H0`,
+    `L${layer}.mlp`,
+    `L${layer}.attn`,
+    `L${layer}`,
+  ];
   throw new PointError("point.address", {
     path: address.text,
     expected: COMPONENTS,
@@ -185,6 +195,9 @@ function weightsOf(address: Address, { config, bindings }: WeightSources): Selec
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   residPost: [""],
   "attn.out": ["attn."],
+  "attn.qLatent": ["attn.wQLatent", "attn.bQLatent", "attn.qLatentNorm."],
+  "attn.kvLatent": ["attn.wKvLatent", "attn.bKvLatent", "attn.kvLatentNorm."],
+  "attn.kRope": ["attn.wKRope", "attn.bKRope"],
   // Of a layer it is either a dense MLP or experts.
   "mlp.out": ["mlp.", "router.", "experts.", "shared."],
   "router.weights": ["router."],
@@ -200,28 +213,33 @@ function ofNeuron(binding: Binding, neuron: number): Selected[] {
 
 /** The weights that belong to a head's points, by the last part of their names. */
 const HEAD_WEIGHTS: Readonly<Record<string, readonly string[]>> = {
-  "attn.z": ["wQ", "bQ", "wK", "bK", "wV", "bV", "wO"],
+  "attn.z": ["wQ", "bQ", "wK", "bK", "wV", "bV", "sinks", "wO"],
   "attn.q": ["wQ", "bQ"],
   "attn.k": ["wK", "bK"],
   "attn.v": ["wV", "bV"],
   "attn.result": ["wO"],
 };
 
-/** A head's rows of the projections to it, and its columns of the one behind it. */
+/**
+ * A head's rows of the projections to it, its sink, and its columns of the projection behind it. In latent attention those
+ * of queries, keys and values are of different sizes.
+ */
 function ofHead(
   binding: Binding,
   wanted: readonly string[],
   index: number,
   point: string,
-  { nHeads, nKvHeads, headDim }: ModelConfig,
+  { nHeads, nKvHeads }: ModelConfig,
 ): Selected[] {
   const kind = lastPart(binding.name);
   if (!wanted.includes(kind)) return [];
+  if (kind === "sinks") return [{ binding, rows: index }];
   const isKv = /[KV]$/.test(kind);
   // `attn.k` and `attn.v` count heads of keys and values already.
   const head = isKv && point === "attn.z" ? Math.floor(index / (nHeads / nKvHeads)) : index;
-  const range: Range = [head * headDim, (head + 1) * headDim];
-  return [kind === "wO" ? { binding, columns: range } : { binding, rows: range }];
+  const axis = kind === "wO" ? "columns" : "rows";
+  const size = binding.shape[axis === "rows" ? 0 : 1] / (isKv ? nKvHeads : nHeads);
+  return [{ binding, [axis]: [head * size, (head + 1) * size] satisfies Range }];
 }
 
 function lastPart(name: string): string {

@@ -81,13 +81,11 @@ export async function diff(a: DiffSide, b: DiffSide, text: Prompt, options: Diff
     const x = await first.model.run(tokens, { ...request, edits: first.edits });
     const y = await second.model.run(tokens, { ...request, edits: second.edits });
     for (const entry of group) {
-      if (isChoice(entry)) {
-        choices.push(compareChoice(entry, x, y));
-        if ((choices.at(-1)?.nChanged ?? 0) > 0) firstDifference ??= entry.name;
-      } else {
-        rows.push(comparePoint(entry, x, y));
-        if ((rows.at(-1)?.maxAbs ?? 0) > threshold) firstDifference ??= entry.name;
-      }
+      const choice = isChoice(entry) ? compareChoice(entry, x, y) : undefined;
+      const row = choice === undefined ? comparePoint(entry, x, y) : undefined;
+      if (choice !== undefined) choices.push(choice);
+      if (row !== undefined) rows.push(row);
+      if ((choice?.nChanged ?? 0) > 0 || (row?.maxAbs ?? 0) > threshold) firstDifference ??= entry.name;
     }
     if (!isLast) continue;
     for (const position of tokens.keys()) {

@@ -1,4 +1,4 @@
-import { mergeHeads, norm, selectHeads } from "../ops/index.ts";
+import { matmul, mergeHeads, norm, selectHeads, splitHeads } from "../ops/index.ts";
 import type { Prompt } from "../run/chat.ts";
 import type { Model } from "../run/model.ts";
 import { checkOptions } from "../run/options.ts";
@@ -150,14 +150,18 @@ async function onText(
 /** The head's values and their weighted sums at every token, [T, headDim]. */
 function valuesView(model: Model, head: LayerComponent): View<{ v: Tensor; z: Tensor; zNorms: FloatArray }> {
   const { layer, index } = head;
-  const [v, z] = ["v", "z"].map((name) => `blocks.${layer}.attn.${name}`);
+  const [v, z, latent, wV] = ["v", "z", "kvLatent", "wV"].map((name) => `blocks.${layer}.attn.${name}`);
+  const { nHeads, headDim, vHeadDim = headDim } = model.config;
+  const isLatent = model.tape.points.has(latent);
   return {
     key: `head ${layer}`,
-    points: [v, z],
+    points: [isLatent ? latent : v, z],
     ints: { head: Int32Array.of(index), kvHead: Int32Array.of(kvHeadOf(model, head)) },
-    build({ at }) {
+    build({ at, weight }) {
+      // In latent attention the values of all heads follow from what the cache holds.
+      const values = isLatent ? splitHeads(matmul(at(latent), weight(wV)), { nHeads, headDim: vHeadDim }) : at(v);
       const ofHead = mergeHeads(selectHeads(at(z), input("head", "int", [1])));
-      const ofKvHead = mergeHeads(selectHeads(at(v), input("kvHead", "int", [1])));
+      const ofKvHead = mergeHeads(selectHeads(values, input("kvHead", "int", [1])));
       return { "head.z": ofHead, "head.v": ofKvHead, "head.zNorms": norm(ofHead) };
     },
     present: (run) => ({

@@ -11,6 +11,7 @@ import { numel } from "../tensor/shape.ts";
 import type { Binding, Bindings } from "../weights/bind.ts";
 import type { Scales } from "../weights/pieces.ts";
 import { namedWeights } from "../weights/schema.ts";
+import { isStoredByRows } from "../weights/segments.ts";
 
 /** What a model is, in numbers. */
 export interface ModelInfo {
@@ -35,6 +36,11 @@ export interface ModelInfo {
   readonly weightBytes: { readonly stored?: number; readonly bits16: number; readonly bits32: number };
   /** Bytes of the weights in each format of the checkpoint; the largest share first. */
   readonly formatBytes?: Readonly<Record<string, number>>;
+  /**
+   * Matrices that are not stored as they are multiplied, mostly transposed ones: the native engine keeps an f32 copy of
+   * each, of so many bytes altogether. All others stay in their files. Vectors, which are always copied, are not counted.
+   */
+  readonly converted?: { readonly weights: readonly string[]; readonly bytes: number };
   /** Bytes that each token takes in the key-value cache at 16 and 32 bits; golgi keeps it in float32 unless asked. */
   readonly cacheBytesPerToken: { readonly bits16: number; readonly bits32: number };
   /** Work of decoding one token: at the start of a text, and with the context full. */
@@ -85,7 +91,22 @@ export function describeModel(model: {
   const info = describe(model.architecture, model.config, model.tape, weights, ignored);
   const formatBytes = bytesByFormat([...weights.values()]);
   const stored = Object.values(formatBytes).reduce((sum, bytes) => sum + bytes, 0);
-  return { ...info, weightBytes: { stored, ...info.weightBytes }, formatBytes };
+  const converted = convertedMatrices(model.tape, weights);
+  return { ...info, weightBytes: { stored, ...info.weightBytes }, formatBytes, converted };
+}
+
+/** Of what the tape reads as matrices, what a backend cannot read in place. */
+function convertedMatrices(tape: Tape, weights: Bindings["weights"]): ModelInfo["converted"] {
+  const matrices = tape.nodes.flatMap(({ op, inputs }) =>
+    op.signature.inputs.flatMap(({ name }, i) => {
+      const leaf = op.matrices.includes(name) ? inputs[i]?.from : undefined;
+      return leaf !== undefined && isLeaf(leaf) && leaf.kind === "weight" ? [leaf.name] : [];
+    }),
+  );
+  const isConverted = (name: string): boolean => !isStoredByRows(weights.get(name) as Binding);
+  const names = [...new Set(matrices)].filter(isConverted);
+  const bytes = names.reduce((sum, name) => sum + 4 * numel((weights.get(name) as Binding).shape), 0);
+  return { weights: names, bytes };
 }
 
 function bytesByFormat(weights: readonly Binding[]): Record<string, number> {

@@ -183,7 +183,7 @@ function presentWeights(weight: string, name: string, results: ReadonlyMap<strin
   return {
     weight,
     norm: result(`${name}.norm`).at(0),
-    bias: results.get(`${name}.bias`)?.at(0) ?? null,
+    bias: results.get(`${name}.bias`)?.data[0] ?? null,
     dimensions: largestInSize(name, result, 0),
   };
 }

@@ -1,6 +1,6 @@
 /** What the routers of sparse layers did with each token of a text, reduced where the model runs. */
 
-import { activate, mul, norm, normalizeSum, softmax, sum, takeAlong, topK } from "../ops/index.ts";
+import { entropy, mul, norm, softmax, sum, takeAlong, topK } from "../ops/index.ts";
 import type { Model } from "../run/model.ts";
 import type { Run } from "../run/result.ts";
 import type { Value } from "../tape/value.ts";
@@ -64,10 +64,16 @@ function layerView({ tape, config }: Pick<Model, "tape" | "config">, layer: numb
   const has = (name: string): boolean => tape.points.has(point(name));
   const parts = ["experts.sum", ...(has("shared.contribution") ? ["shared.contribution"] : [])];
   const hasGroups = has("router.groupMask");
-  const scores = has("router.scores") ? "router.scores" : "router.logits";
+  const hasScores = has("router.scores");
   // One more than are chosen, so that at least one of them is not.
   const nLargest = Math.min(nExperts, nExpertsPerToken + 1);
-  const named = ["router.limitedScores", "router.indices", scores, "mlp.out", ...parts];
+  const named = [
+    "router.limitedScores",
+    "router.indices",
+    hasScores ? "router.scores" : "router.logits",
+    "mlp.out",
+    ...parts,
+  ];
   return {
     points: [...named, ...(hasGroups ? ["router.groupMask"] : [])].map(point),
     build({ at }) {
@@ -79,7 +85,7 @@ function layerView({ tape, config }: Pick<Model, "tape" | "config">, layer: numb
         [output("chosen")]: takeAlong(limited, value("router.indices")), // [T, A]
         [output("largest")]: largest,
         [output("largestIndex")]: largestIndex,
-        [output("shares")]: sharesOf(value(scores), scores), // [T, nExperts]
+        [output("entropy")]: entropy(hasScores ? value("router.scores") : softmax(value("router.logits"))), // [T]
         ...(hasGroups && { [output("groups")]: value("router.groupMask") }), // [T, nGroups]
         [output("mlp.out")]: norm(out), // [T]
         ...Object.fromEntries(
@@ -111,7 +117,7 @@ function layerView({ tape, config }: Pick<Model, "tape" | "config">, layer: numb
             of("largest").row(position).data,
             of("largestIndex").row(position).data,
           ),
-          entropy: entropyOf(of("shares").row(position).data),
+          entropy: of("entropy").at(position),
           ...(hasGroups && { groups: keptOf(of("groups").row(position).data) }),
           ...{ outLength, routedLength: routed.length, routedShare: routed.share },
           ...(shared && { sharedLength: shared.length, sharedShare: shared.share }),
@@ -119,21 +125,6 @@ function layerView({ tape, config }: Pick<Model, "tape" | "config">, layer: numb
       });
     },
   };
-}
-
-/** Each expert's share of the router's distribution; an expert that is banned has none. [T, nExperts] */
-function sharesOf(x: Value, point: string): Value {
-  if (point === "router.logits") return softmax(x);
-  // Scores are positive, but −∞ where an edit bans an expert.
-  return normalizeSum(activate(x, { fn: "relu" }), { eps: 0 });
-}
-
-/** −Σ p ln p */
-function entropyOf(shares: ArrayLike<number>): number {
-  let entropy = 0;
-  for (let i = 0; i < shares.length; i++) if (shares[i] > 0) entropy -= shares[i] * Math.log(shares[i]);
-  // Rounding can take a certain choice below 0.
-  return Math.max(0, entropy);
 }
 
 /** `scores`: of the chosen experts; `largest`: the largest of all, of which one at least is not among the chosen. */

@@ -38,7 +38,12 @@ export interface SegmentScales {
   readonly firstRow: number;
 }
 
-/** Where the rows of a weight lie, which is not stored transposed. */
+/** Whether a matrix's rows lie in its files as they are multiplied. Of any other a backend keeps a converted copy. */
+export function isStoredByRows({ transposed, offset, rowLength, shape }: Binding): boolean {
+  return !transposed && offset === 0 && rowLength === shape.at(-1);
+}
+
+/** Where the rows of a matrix lie, which `isStoredByRows`. */
 export function rowSegments({ pieces, dtype, storedRows }: Binding): RowSegment[] {
   return pieces.map((piece) => {
     const { tensor, tensorRowLength, firstRow, nRows, from, step } = piece;

@@ -43,6 +43,11 @@ const scalings: readonly KnownResult[] = [
     ],
   },
   {
+    promise: "entropy is that of shares, and knows neither what is not above 0 nor a scale",
+    build: () => ops.entropy(given([4, 3], 1, 1, 0, 2, MINUS_INFINITY, 2, 5, 0, 0, 0, -1, NAN)),
+    expected: [[Math.LN2, Math.LN2, 0, NAN]],
+  },
+  {
     promise: "mulRows has one factor for each row",
     build: () => ops.mulRows(given([2, 2], 1, 2, 3, 4), given([2, 1], 10, -1)),
     expected: [[10, 20, -3, -4]],

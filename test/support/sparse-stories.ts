@@ -10,6 +10,8 @@ import { range } from "./view-cases.ts";
 interface Sizes {
   readonly nExperts: number;
   readonly nExpertsPerToken: number;
+  /** Other numbers, other weights. */
+  readonly seed?: number;
 }
 
 const CONFIG = {
@@ -22,13 +24,13 @@ const CONFIG = {
 };
 
 /** Layer 0 is dense, layers 1 and 2 have experts in four groups, and a shared one. */
-export function sparseStoriesFiles({ nExperts, nExpertsPerToken }: Sizes): Record<string, Uint8Array> {
+export function sparseStoriesFiles({ nExperts, nExpertsPerToken, seed = 7 }: Sizes): Record<string, Uint8Array> {
   const config = { ...CONFIG, n_routed_experts: nExperts, num_experts_per_tok: nExpertsPerToken };
   const copied = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
   return {
     ...Object.fromEntries(copied.map((file) => [file, readFileSync(join(stories260K, file))])),
     "config.json": utf8(JSON.stringify(config)),
-    "model.safetensors": encodeSafetensors(tensors(nExperts)),
+    "model.safetensors": encodeSafetensors(tensors(nExperts, noiseOf(seed))),
   };
 }
 
@@ -39,7 +41,7 @@ export function writeSparseStories(folder: string, sizes: Sizes): string {
   return folder;
 }
 
-function tensors(nExperts: number): NamedTensor[] {
+function tensors(nExperts: number, noise: Noise): NamedTensor[] {
   const { hidden_size: d, num_attention_heads: nHeads, kv_lora_rank: rank, intermediate_size: dFf } = CONFIG;
   const { qk_nope_head_dim: nope, qk_rope_head_dim: rope, v_head_dim: dV, moe_intermediate_size: dExpert } = CONFIG;
   const matrix = (name: string, ...shape: number[]): NamedTensor => {
@@ -78,13 +80,17 @@ function tensors(nExperts: number): NamedTensor[] {
   return [matrix("model.embed_tokens.weight", CONFIG.vocab_size, d), ...layers, norm("model.norm.weight", d)];
 }
 
-/** Numbers within ±scale that depend on the name alone (xorshift, Marsaglia 2003). */
-function noise(name: string, shape: readonly number[], scale: number): Float32Array {
-  let state = [...name].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0, 7) || 1;
-  return Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state / 2 ** 31) * scale;
-  });
+type Noise = (name: string, shape: readonly number[], scale: number) => Float32Array;
+
+/** Numbers within ±scale that depend on the seed and the name alone (xorshift, Marsaglia 2003). */
+function noiseOf(seed: number): Noise {
+  return (name, shape, scale) => {
+    let state = [...name].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0, seed) || 1;
+    return Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state / 2 ** 31) * scale;
+    });
+  };
 }

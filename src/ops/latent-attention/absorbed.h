@@ -6,6 +6,7 @@
 
 #include "../matmul-transposed/strip_product.h"
 #include "../matmul/decoded_dot.h"
+#include "absorb_rows.h"
 #include "absorbed_part.h"
 
 namespace golgi::GOLGI_ISA {
@@ -32,7 +33,7 @@ class AbsorbedAttention {
     if (n_rows_ == 0) return;
     n_head_parts_ = std::clamp<int64_t>(n_absorbed_tasks / n_runs_, 1, (s_.n_heads + least_heads - 1) / least_heads);
     runs_at_a_time_ = std::clamp<int64_t>(max_sums / (n_block_queries_ * s_.latent()), 1, n_runs_);
-    place(context);
+    place();
   }
 
   void run() {
@@ -73,12 +74,12 @@ class AbsorbedAttention {
 
   static int64_t run_of(int64_t key) { return key / keys_per_part; }
 
-  void place(Context& context) {
+  void place() {
     const int64_t n_queries = n_rows_ * s_.n_heads, n_held = s_.w_v ? runs_at_a_time_ * n_block_queries_ : 0;
     const int64_t n_absorbed = s_.q ? n_queries * query_size() : 0, n_mixed = s_.w_v ? n_queries * s_.latent() : 0;
-    void* memory = context.shared_scratch(carved<Block>(n_blocks_) + carved<int32_t>(n_rows_) + carved<float>(n_absorbed) +
-                                          carved<float>(n_mixed) + carved<float>(n_held * s_.latent()) +
-                                          carved<SoftmaxPart>(n_queries) + carved<SoftmaxPart>(n_held));
+    void* memory = context_.shared_scratch(
+        carved<Block>(n_blocks_) + carved<int32_t>(n_rows_) + carved<float>(n_absorbed) + carved<float>(n_mixed) +
+        carved<float>(n_held * s_.latent()) + carved<SoftmaxPart>(n_queries) + carved<SoftmaxPart>(n_held));
     blocks_ = carve<Block>(memory, n_blocks_);
     rows_ = carve<int32_t>(memory, n_rows_);
     queries_ = carve<float>(memory, n_absorbed);
@@ -97,26 +98,30 @@ class AbsorbedAttention {
 
   /// q · wK_h for every head, and behind it what meets the rotated key.
   void absorb_queries() const {
-    const int64_t n_strips = (s_.latent() + strip_columns - 1) / strip_columns;
-    const int64_t n_groups = (n_rows_ + absorbed_at_a_time - 1) / absorbed_at_a_time;
+    const bool is_few = n_rows_ <= max_dot_rows;
+    const int64_t n_strips = is_few ? 1 : (s_.latent() + strip_columns - 1) / strip_columns;
+    const int64_t n_groups = is_few ? 1 : (n_rows_ + absorbed_at_a_time - 1) / absorbed_at_a_time;
     with_format(s_.w_k->format, [&](auto format) {
       context_.parallel(s_.n_heads * n_strips * n_groups, [&](int64_t index, int thread) {
-        const int64_t group = index % n_groups, head = index / n_groups / n_strips;
-        Strip strip;
-        strip.first_row = head * s_.nope;
-        strip.end_row = strip.first_row + s_.nope;
-        strip.first_column = index / n_groups % n_strips * strip_columns;
-        strip.n_columns = std::min(strip_columns, s_.latent() - strip.first_column);
-        strip.first_sum = n_rows_ * group / n_groups;
-        strip.n_sums = n_rows_ * (group + 1) / n_groups - strip.first_sum;
-        const Activations q{s_.q + head * s_.qk_dim(), s_.n_heads * s_.qk_dim(), rows_ + strip.first_sum};
-        const Results out{queries_ + (strip.first_sum * s_.n_heads + head) * query_size(), s_.n_heads * query_size()};
-        auto* scratch = static_cast<float*>(context_.scratch(thread, 4 * strip_scratch_size(strip.n_sums)));
-        multiply_strip(format, *s_.w_k, strip, q, out.from(0, strip.first_column), scratch);
-        if (strip.first_column > 0) return;
-        for (int64_t i = 0; i < strip.n_sums; i++) std::copy_n(q[i] + s_.nope, s_.rope(), out[i] + s_.latent());
+        const int64_t group = index % n_groups, strip = index / n_groups % n_strips, head = index / n_groups / n_strips;
+        const int64_t first = n_rows_ * group / n_groups, n = n_rows_ * (group + 1) / n_groups - first;
+        const Activations q{s_.q + head * s_.qk_dim(), s_.n_heads * s_.qk_dim(), rows_ + first};
+        const Results out{queries_ + (first * s_.n_heads + head) * query_size(), s_.n_heads * query_size()};
+        if (is_few) absorb_rows(format, *s_.w_k, head * s_.nope, s_.nope, n, q, out);
+        else absorb_strip(format, head, strip * strip_columns, n, q, out, thread);
+        if (strip > 0) return;
+        for (int64_t i = 0; i < n; i++) std::copy_n(q[i] + s_.nope, s_.rope(), out[i] + s_.latent());
       });
     });
+  }
+
+  template <class F>
+  void absorb_strip(F format, int64_t head, int64_t first_column, int64_t n, const Activations& q, const Results& out,
+                    int thread) const {
+    const int64_t first_row = head * s_.nope, n_columns = std::min(strip_columns, s_.latent() - first_column);
+    const Strip strip{first_row, first_row + s_.nope, first_column, n_columns, 0, n};
+    auto* scratch = static_cast<float*>(context_.scratch(thread, 4 * strip_scratch_size(n)));
+    multiply_strip(format, *s_.w_k, strip, q, out.from(0, first_column), scratch);
   }
 
   /// The runs [first, end), in each some heads after others where runs are few.

@@ -34,9 +34,9 @@ struct PackedKeys {
 template <class Element>
 void pack_page(const Element* latents, int64_t n, const Element* rope, int64_t n_rope, float* keys) {
   constexpr int64_t lanes = Floats::lanes;
-  for (int64_t slot = 0; slot < page_size; slot += lanes) {
-    for (int64_t i = 0; i < n; i += lanes) {
-      const int64_t n_left = std::min(lanes, n - i);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t n_left = std::min(lanes, n - i);
+    for (int64_t slot = 0; slot < page_size; slot += lanes) {
       Floats square[lanes];
       for (int64_t r = 0; r < lanes; r++) {
         const Element* from = latents + (slot + r) * n + i;

@@ -1,8 +1,8 @@
 // What the three ops over a cache of latents have in common, and which of two forms their arithmetic takes.
 //
-// Keys and values of a head are wK_h · c and wV_h · c with a token's latent c. *Naive*: they are computed for every key of
-// the sequence, and attended to as usual. *Absorbed*: (q · wK_h) · c is the same score, and wV_h · Σ pattern · c the same
-// z; so queries and what they mix are as long as a latent, and wK and wV meet each row once instead of each key.
+// Keys and values of a head are wK_h · c and wV_h · c with a token's latent c. *Naive*: they are computed for every key
+// of the sequence, and attended to as usual. *Absorbed*: (q · wK_h) · c is the same score, and wV_h · Σ pattern · c the
+// same z; so queries and what they mix are as long as a latent, and wK and wV meet each row instead of each key.
 #pragma once
 
 #include "../../../native/src/isa.h"
@@ -61,8 +61,8 @@ void for_sequences(const Rows& rows, const F& f) {
 /// Whether keys and values of these rows' sequence take less work than queries and mixtures as long as a latent. It
 /// depends on the sequence alone, so that its bits do not depend on others in the step.
 inline bool is_naive(const LatentStep& s, const LatentRows& rows) {
-  // Packing the weights for a product with many rows takes about as long as multiplying so many.
-  constexpr double packing_rows = 24;
+  // Packing the weights for a product with many rows takes as long as multiplying so many.
+  constexpr double packing_rows = 4;
   double n_pairs = 0;
   for (int64_t row = rows.begin; row < rows.end; row++) n_pairs += static_cast<double>(s.n_keys(row));
   const auto n_keys = static_cast<double>(s.n_keys(rows.end - 1)), n_rows = static_cast<double>(rows.end - rows.begin);

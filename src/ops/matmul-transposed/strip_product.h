@@ -1,5 +1,5 @@
-// Rows of x times strips of a weight as it is stored, [out, in]: a few weight rows at a time, decoded into the panels that
-// matmul/panel.h multiplies; here they need no transposing.
+// Rows of x times strips of a weight as it is stored, [out, in]: a few weight rows at a time, decoded into the panels
+// that matmul/panel.h multiplies; here they need no transposing.
 #pragma once
 
 #include "../matmul/panel.h"
@@ -30,8 +30,8 @@ void pack_strip(StripReader<F>& reader, const Strip& strip, int64_t begin, int64
   }
 }
 
-/// to = the strip's part of the product with `strip.n_sums` rows of x. The first element of x belongs to the strip's first
-/// row, that of `to` to its first column.
+/// to = the strip's part of the product with `strip.n_sums` rows of x. The first element of x belongs to the strip's
+/// first row, that of `to` to its first column.
 template <class F>
 void multiply_strip(F format, const Weight& w, const Strip& strip, const Activations& x, const Results& to,
                     float* scratch) {
