@@ -6,7 +6,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** What must hold on every backend, not only on the one that specifies it. */
 const everyBackend = [
   ...["goldens", "known-outputs", "properties", "requests", "tiny", "sessions", "gguf-models"],
-  ...["fp8-model", "latent-attention", "latent-forms", "moe", "moe-edits", "moe-reads", "view-router"],
+  ...["fp8-model", "latent-attention", "moe", "moe-edits", "moe-reads", "view-router"],
   ...["attribution", "edits", "edits-generate", "explain", "lens", "moe-edits", "moe-reads", "patch"],
   ...["view-attention", "view-diff", "view-head", "view-neuron", "view-residual"],
 ];

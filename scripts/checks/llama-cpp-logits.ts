@@ -20,7 +20,10 @@ const RANDOM: Readonly<Record<string, Json>> = {
   "deepseek-v3-lite": { ...RANDOM_MODELS["deepseek-v3"], ...LITE },
 };
 
-const { positionals } = parseArgs({ allowPositionals: true });
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { backend: { type: "string", multiple: true, default: ["reference", "native"] } },
+});
 const models = positionals.length > 0 ? positionals : Object.keys(RANDOM);
 const folder = await mkdtemp(path.join(tmpdir(), "golgi-check-"));
 const llama = await startLlama();
@@ -38,21 +41,18 @@ async function check(model: string, place: string): Promise<number> {
   // A file's name is in its metadata, and llama.cpp wants some tokens of a model named after Phi-3.
   const source = path.join(place, "model");
   await write(model, source);
-  const reference = await open(source, { backend: "reference" });
-  const native = await open(source, { backend: "native" });
-  try {
-    const sequences = randomSequences(reference.config.vocabSize);
-    const theirs = await logitsIn(source, "f32", sequences);
-    const counts = [await compare(reference, sequences, theirs), await compare(native, sequences, theirs)];
-    const blocks = await compare(reference, sequences, await logitsIn(source, "q8_0", sequences));
-    const n = N_SEQUENCES * N_TOKENS;
-    const f32 = counts.map(({ nSame, largest }) => `${nSame}/${n} within ${largest.toExponential(1)}`);
-    console.log(`${model.padEnd(18)} F32: reference ${f32[0]}, native ${f32[1]}; Q8_0 ${blocks.nSame}/${n}`);
-    return counts.reduce((sum, { nSame }) => sum + n - nSame, 0);
-  } finally {
-    await reference.close();
-    await native.close();
+  const [f32, q8] = [await logitsIn(source, "f32"), await logitsIn(source, "q8_0")];
+  let nDifferent = 0;
+  for (const backend of values.backend) {
+    const golgi = await open(source, { backend });
+    const [exact, rounded] = [await compare(golgi, f32), await compare(golgi, q8)];
+    await golgi.close();
+    const [n, largest] = [N_SEQUENCES * N_TOKENS, exact.largest.toExponential(1)];
+    const inBlocks = `Q8_0 ${rounded.nSame}`;
+    console.log(`${model.padEnd(18)} ${backend.padEnd(9)} F32 ${exact.nSame} of ${n} within ${largest}, ${inBlocks}`);
+    nDifferent += n - exact.nSame;
   }
+  return nDifferent;
 }
 
 /** A random model of a family, or a copy of a folder, with a tokenizer. */
@@ -74,27 +74,35 @@ function randomSequences(vocabSize: number): number[][] {
   );
 }
 
-/** What llama.cpp makes of each sequence, from a file that golgi writes. */
-async function logitsIn(source: string, type: "f32" | "q8_0", sequences: readonly (readonly number[])[]) {
+interface Observed {
+  readonly tokens: readonly number[];
+  /** [T][vocabSize] */
+  readonly logits: readonly Float32Array[];
+}
+
+/** What llama.cpp makes of random sequences, from a file that golgi writes. */
+async function logitsIn(source: string, type: "f32" | "q8_0"): Promise<Observed[]> {
   const file = `${source}.${type}.gguf`;
   await convert(source, file, { type });
   const model = await llama.loadModel({ modelPath: file });
   try {
     const sequence = await openSequence(model, N_TOKENS);
-    const logits: Float32Array[][] = [];
-    for (const tokens of sequences) logits.push(await logitsOf(sequence, tokens));
-    return logits;
+    const observed: Observed[] = [];
+    const [{ length: vocabSize }] = await logitsOf(sequence, [0]);
+    for (const tokens of randomSequences(vocabSize))
+      observed.push({ tokens, logits: await logitsOf(sequence, tokens) });
+    return observed;
   } finally {
     await model.dispose();
   }
 }
 
 /** At how many positions the likeliest token is the same, and the largest difference of two logits. */
-async function compare(golgi: Model, sequences: readonly (readonly number[])[], theirs: readonly Float32Array[][]) {
+async function compare(golgi: Model, observed: readonly Observed[]) {
   let [nSame, largest] = [0, 0];
-  for (const [i, tokens] of sequences.entries()) {
+  for (const { tokens, logits: theirs } of observed) {
     const { logits } = await golgi.run(tokens, { logits: "all" });
-    for (const [position, other] of theirs[i].entries()) {
+    for (const [position, other] of theirs.entries()) {
       const { data } = logits.row(position);
       if (likeliest(data) === likeliest(other)) nSame++;
       for (const [token, logit] of other.entries()) largest = Math.max(largest, Math.abs(logit - data[token]));
