@@ -159,7 +159,7 @@ describe("a config", () => {
     [
       "an odd number of dimensions that turn",
       { ...PHI3, partial_rotary_factor: 0.65 },
-      /partial_rotary_factor: the part of a head that turns must have an even whole size; got 5/,
+      /partial_rotary_factor: the part of a head that turns must have an even whole size up to 65536; got 5/,
     ],
     [
       "two original contexts",

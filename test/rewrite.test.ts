@@ -32,7 +32,10 @@ function twoLayers(): Tape {
         const q = point("q", ops.splitHeads(normed, { nHeads: 2, headDim: 1 }));
         const cache = ops.kvAppend(cacheLeaf(`cache.${layer}`, [2, 1, 1]), q, q, rows);
         keepState(`cache.${layer}`, cache);
-        return point("z", ops.attention(q, cache, rows, undefined, { scale: 0.5, window: layer === 0 ? undefined : 4 }));
+        return point(
+          "z",
+          ops.attention(q, cache, rows, undefined, { scale: 0.5, window: layer === 0 ? undefined : 4 }),
+        );
       }),
     );
     scope("unused", () => point("norm", ops.norm(x)));

@@ -86,7 +86,8 @@ async function logitsIn(source: string, type: "f32" | "q8_0"): Promise<Observed[
   await convert(source, file, { type });
   const model = await llama.loadModel({ modelPath: file });
   try {
-    const sequence = await openSequence(model, N_TOKENS);
+    // A context that is full moves on.
+    const sequence = await openSequence(model, 2 * N_TOKENS);
     const observed: Observed[] = [];
     const [{ length: vocabSize }] = await logitsOf(sequence, [0]);
     for (const tokens of randomSequences(vocabSize))

@@ -57,7 +57,7 @@ export async function logitsOf(sequence: LlamaSequence, tokens: readonly number[
 
 /** Gives a model without a tokenizer one whose tokens are letters, since node-llama-cpp opens none without. */
 export async function writeLetters(folder: string): Promise<void> {
-  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789Ġ,.!?-;'";
+  const letters = "abcdefghijklmnopqrstuvwxyzĠ,.!?-;'";
   const tokens = [...letters, "ab"];
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   const tokenizer = {

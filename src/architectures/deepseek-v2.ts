@@ -98,7 +98,7 @@ export const deepSeekV2 = defineArchitecture({
       dFf: r.size("intermediate_size"),
       contextLength,
       normEps: r.positive("rms_norm_eps", 1e-6),
-      rope: readRope(r, contextLength, latent.qkRopeHeadDim),
+      rope: readRope(r, contextLength, latent.qkRopeHeadDim, { dimKey: "qk_rope_head_dim" }),
       sparse,
       groups: isLimited ? groups : undefined,
       normTopK: r.flag("norm_topk_prob", false),

@@ -65,7 +65,15 @@ export class ConfigReader {
 
   /** How many layers: bounded, since each takes memory before any weight of it has been found. */
   layerCount(key: string): number {
-    const nLayers = this.size(key);
+    return this.#layersWithin(key, this.size(key));
+  }
+
+  /** How many layers beside those, from 0 up. */
+  furtherLayerCount(key: string, fallback: number): number {
+    return this.#layersWithin(key, this.count(key, fallback));
+  }
+
+  #layersWithin(key: string, nLayers: number): number {
     if (nLayers > MAX_LAYERS) throw this.invalid(key, `at most ${MAX_LAYERS}`, nLayers);
     return nLayers;
   }

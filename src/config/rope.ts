@@ -56,6 +56,8 @@ interface RopeOptions {
   readonly defaultTheta?: number;
   /** The part of each head that turns, as `readPartialRotaryFactor` has it; all of it where undefined. */
   readonly partialRotaryFactor?: number;
+  /** The key that says how many dimensions turn, where it is not `head_dim`. */
+  readonly dimKey?: string;
   /** Where the config says it beside the scaling; otherwise it is read with the scaling. */
   readonly originalContextLength?: number;
   /** Further names that files of the family have for longrope. */
@@ -111,15 +113,19 @@ export function rotaryDimOf(headDim: number, partialRotaryFactor: number): numbe
   return Math.floor(headDim * partialRotaryFactor);
 }
 
-function checkedRotaryDim(r: ConfigReader, headDim: number, { partialRotaryFactor = 1 }: RopeOptions): number {
+/** Far beyond any model: each pair takes memory before any weight has been found. */
+const MAX_ROTARY_DIM = 2 ** 16;
+
+function checkedRotaryDim(r: ConfigReader, headDim: number, { partialRotaryFactor = 1, dimKey }: RopeOptions): number {
   const isPartial = partialRotaryFactor !== 1;
   const rotaryDim = isPartial ? rotaryDimOf(headDim, partialRotaryFactor) : headDim;
-  if (rotaryDim % 2 === 0 && rotaryDim > 0) return rotaryDim;
+  if (rotaryDim % 2 === 0 && rotaryDim > 0 && rotaryDim <= MAX_ROTARY_DIM) return rotaryDim;
+  const isWhole = !isPartial && dimKey === undefined;
   throw new ConfigError("config.value", {
-    path: r.pathOf(isPartial ? "partial_rotary_factor" : "head_dim"),
-    expected: isPartial
-      ? "the part of a head that turns must have an even whole size"
-      : "heads must have an even whole size (hidden_size / num_attention_heads where head_dim is not set)",
+    path: r.pathOf(isPartial ? "partial_rotary_factor" : (dimKey ?? "head_dim")),
+    expected: isWhole
+      ? `heads must have an even whole size up to ${MAX_ROTARY_DIM} (hidden_size / num_attention_heads where head_dim is not set)`
+      : `the part of a head that turns must have an even whole size up to ${MAX_ROTARY_DIM}`,
     got: `${rotaryDim}`,
     remedy: "Rotary embedding turns pairs of dimensions.",
   });
@@ -181,7 +187,7 @@ function readScaling(
         truncate: r.flag("truncate", true),
         originalContextLength: r.size("original_max_position_embeddings", contextLength),
         attentionFactor: readAttentionFactor(r, factor),
-        mscaleAllDim: r.has("mscale_all_dim") ? r.positive("mscale_all_dim") : undefined,
+        mscaleAllDim: readMscale(r, "mscale_all_dim"),
       };
     }
     case "longrope":
@@ -221,10 +227,18 @@ function readLongrope(r: ConfigReader, { contextLength, originalContextLength, n
 /** YaRN's factor on cos and sin: explicit, or from the two mscales, or 0.1 · ln(factor) + 1. */
 function readAttentionFactor(r: ConfigReader, factor: number): number {
   const explicit = r.has("attention_factor") ? r.positive("attention_factor") : undefined;
-  const one = r.has("mscale") ? r.positive("mscale") : undefined;
-  const all = r.has("mscale_all_dim") ? r.positive("mscale_all_dim") : undefined;
+  const [one, all] = [readMscale(r, "mscale"), readMscale(r, "mscale_all_dim")];
   if (explicit !== undefined) return explicit;
   return one !== undefined && all !== undefined ? mscale(factor, one) / mscale(factor, all) : mscale(factor, 1);
+}
+
+/** Far beyond any model, and far from what a square of it overflows. */
+const MAX_MSCALE = 1e6;
+
+function readMscale(r: ConfigReader, key: string): number | undefined {
+  const given = r.positiveOrNull(key);
+  if (given !== undefined && given > MAX_MSCALE) throw r.invalid(key, `at most ${MAX_MSCALE}`, given);
+  return given;
 }
 
 /** By how much attention sharpens where the context is stretched by a factor (arXiv:2309.00071, §3.4). */

@@ -46,6 +46,23 @@ export interface Conversion extends Plan {
   close(): Promise<void>;
 }
 
+/** What of the source no file of the target has. */
+export function leftOutNotes({ ignored }: Bindings): string[] {
+  const byReason = Map.groupBy(ignored, ({ reason }) => reason);
+  return Array.from(
+    byReason,
+    ([
+      reason,
+      {
+        length: n,
+        0: { tensor },
+      },
+    ]) => {
+      return `${n === 1 ? tensor : `${tensor} and ${n - 1} more tensors`} left out: ${reason}`;
+    },
+  );
+}
+
 /** A model's open files with its weights bound. */
 export interface ConversionSource extends OpenFiles {
   readonly folder: Folder;

@@ -11,9 +11,15 @@ import type { PlainFormat } from "../tensor/format.ts";
 /** PyTorch's names of the types. */
 const TORCH_DTYPES: Partial<Record<PlainFormat, string>> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
 
-/** The same config with the type of the new weights; whether the embedding is tied is what the weights say. */
+/** Keys of a GGUF file's config.json whose values are floats, also where they have no fraction. */
+export const FLOAT_KEYS: ReadonlySet<string> = new Set([
+  ...["rope_theta", "rope_local_base_freq", "partial_rotary_factor"],
+  ...["attn_logit_softcapping", "final_logit_softcapping", "routed_scaling_factor"],
+]);
+
+/** The same config with the type of the new weights, which are plain; whether the embedding is tied is what they say. */
 export function withDtype(json: Json, type: PlainFormat, isTied: boolean): Json {
-  const { dtype, torch_dtype: _older, ...rest } = json;
+  const { dtype, torch_dtype: _older, quantization_config: _before, ...rest } = json;
   const key = dtype === undefined ? "torch_dtype" : "dtype";
   return { ...rest, tie_word_embeddings: isTied, [key]: TORCH_DTYPES[type] };
 }
@@ -38,6 +44,7 @@ export function configOfGguf(
     // Unless they are there, transformers takes the family's own.
     bos_token_id: values.get("tokenizer.ggml.bos_token_id")?.value ?? null,
     eos_token_id: values.get("tokenizer.ggml.eos_token_id")?.value ?? null,
+    pad_token_id: values.get("tokenizer.ggml.padding_token_id")?.value ?? null,
   };
   if (scaling === undefined) return result;
   return { ...result, rope_scaling: config.rope?.scaling.type === "factors" ? llama3Scaling(config) : scaling };

@@ -115,7 +115,7 @@ function* templateValues(templates: ReadonlyMap<string, string>): Generator<[str
   if (names.length > 0) yield ["tokenizer.chat_templates", { type: "array", of: "string", value: names }];
 }
 
-async function readWhole(folder: Folder, name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+export async function readWhole(folder: Folder, name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const source = await folder.open(name);
   return source?.read(0, source.sizeBytes).finally(() => source.close());
 }

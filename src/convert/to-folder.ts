@@ -4,12 +4,19 @@ import { ConfigReader, type Json } from "../config/reader.ts";
 import { ConfigError, RequestError } from "../errors.ts";
 import type { ComputeDtype } from "../tensor/dtype.ts";
 import type { Layout, WeightSpec } from "../weights/schema.ts";
-import type { ConversionOptions, ConversionSource, ConvertedFile, Plan } from "./conversion.ts";
-import { configOfGguf, withDtype } from "./hugging-face-config.ts";
+import {
+  type ConversionOptions,
+  type ConversionSource,
+  type ConvertedFile,
+  leftOutNotes,
+  type Plan,
+} from "./conversion.ts";
+import { configOfGguf, FLOAT_KEYS, withDtype } from "./hugging-face-config.ts";
+import { keepFloats, withFloats } from "./json-floats.ts";
 import { checkSameModel } from "./same-model.ts";
 import { type Shard, shardIndex, shardsOf } from "./shards.ts";
 import { targetTensors, tensorBytes } from "./target-tensor.ts";
-import { folderTexts, jsonFile } from "./texts.ts";
+import { folderTexts, jsonFile, readWhole } from "./texts.ts";
 import { chooseTypes, commonType, type TypedTensor } from "./types.ts";
 
 /** As transformers had it for years. */
@@ -32,19 +39,25 @@ export async function planFolder(source: ConversionSource, options: ConversionOp
   const texts = await folderTexts(source);
   return {
     files: [
-      jsonFile("config.json", json),
+      jsonFile("config.json", await withItsFloats(source, json, (config) => withDtype(config, type, isTied))),
       ...(shards.length > 1 ? [jsonFile("model.safetensors.index.json", shardIndex(shards))] : []),
       ...texts.files,
       ...shards.map((shard) => shardFile(shard, source)),
     ],
     type,
     nTensors: tensors.length,
-    notes: [...notes, ...texts.notes],
+    notes: [...notes, ...leftOutNotes(source.bindings), ...texts.notes],
   };
 }
 
 function configOf({ architecture: { gguf }, json, config, ignoredKeys, values }: ConversionSource): Json {
   return values === undefined || gguf === undefined ? json : configOfGguf(gguf, json, config, ignoredKeys, values);
+}
+
+/** What is written of `json`; `changed` makes it of the source's own config.json. */
+async function withItsFloats({ folder, values }: ConversionSource, json: Json, changed: (config: Json) => Json) {
+  const bytes = values === undefined ? await readWhole(folder, "config.json") : undefined;
+  return bytes === undefined ? withFloats(json, FLOAT_KEYS) : changed(keepFloats(new TextDecoder().decode(bytes)));
 }
 
 /** The written words must mean the same model. */

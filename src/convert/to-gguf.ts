@@ -5,7 +5,7 @@ import { type GgufConfig, ggufConfigReader, LONGROPE_FACTORS, ROPE_FACTORS } fro
 import { ConfigError, RequestError } from "../errors.ts";
 import type { PlainFormat } from "../tensor/format.ts";
 import type { Layout, WeightSpec } from "../weights/schema.ts";
-import type { ConversionOptions, ConversionSource, Plan } from "./conversion.ts";
+import { type ConversionOptions, type ConversionSource, leftOutNotes, type Plan } from "./conversion.ts";
 import { ggufConfigValues, integer, ropeFactors, text } from "./gguf-config.ts";
 import { checkSameModel } from "./same-model.ts";
 import { type TargetTensor, targetTensors, tensorBytes } from "./target-tensor.ts";
@@ -51,7 +51,7 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
     files: [{ name: "model.gguf", sizeBytes, pieces: () => encodeGguf(metadata, written) }],
     type,
     nTensors: written.length,
-    notes: [...notes, ...texts.notes],
+    notes: [...notes, ...leftOutNotes(source.bindings), ...texts.notes],
   };
 }
 
