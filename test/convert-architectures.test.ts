@@ -6,8 +6,17 @@ import { locateModel } from "../node/model-files.ts";
 import { ARCHITECTURES } from "../src/architectures/index.ts";
 import type { Json } from "../src/config/reader.ts";
 import { type ModelFiles, openModel, reference } from "../src/index.ts";
-import { MemoryFolder } from "./checkpoint-files.ts";
-import { contents, converted, ggufOf, openGgufBytes, toFolder, toGguf } from "./support/conversions.ts";
+import { MemoryFolder, utf8 } from "./checkpoint-files.ts";
+import {
+  contents,
+  converted,
+  ggufOf,
+  golden,
+  type Options,
+  openGgufBytes,
+  toFolder,
+  toGguf,
+} from "./support/conversions.ts";
 import { RANDOM_MODELS, randomModel } from "./support/random-models.ts";
 import { sameBits } from "./support/tensors.ts";
 
@@ -129,6 +138,40 @@ describe("what llama.cpp cannot compute is refused by name", () => {
     const written = converted(modelOf(name, keys)).then(({ nTensors }) => nTensors);
     await expect(written).rejects.toThrow(`convert: ${fields}`);
   });
+});
+
+describe("a folder's config.json", () => {
+  const textOf = async (files: ModelFiles, options: Options = {}) => {
+    const { files: written } = await converted(files, { format: "safetensors", ...options });
+    return new TextDecoder().decode(written["config.json"]);
+  };
+
+  it("keeps floats floats, which transformers does not take as integers", async () => {
+    const files = randomModel(RANDOM_MODELS.mixtral);
+    const before = new TextDecoder().decode(files["config.json"]);
+    const config = utf8(before.replace("{", '{"router_jitter_noise":0.0,"rope_theta":1e4,"attention_dropout":0,'));
+    const text = await textOf({ folder: new MemoryFolder({ ...files, "config.json": config }) });
+    expect(text).toContain('"router_jitter_noise": 0.0,');
+    expect(text).toContain('"rope_theta": 1e4,');
+    expect(text).toContain('"attention_dropout": 0,');
+  });
+
+  it("has floats where GGUF has whole numbers of them", async () => {
+    const text = await textOf(await toGguf(modelOf("deepseek-v2")));
+    expect(text).toContain('"routed_scaling_factor": 1.0,');
+    expect(text).toContain('"rope_theta": 10000.0,');
+    expect(text).toContain('"n_group": 1,');
+  });
+
+  it("says nothing of blocks, which no folder has", async () => {
+    const mxfp4 = await golden("gpt-oss-mxfp4");
+    expect(await textOf(mxfp4)).not.toContain("quantization_config");
+  });
+});
+
+it("what is left out is said", async () => {
+  const { notes } = await converted(await golden("gemma3-with-images"), { format: "safetensors" });
+  expect(notes[0]).toMatch(/^multi_modal_projector.* and 1 more left out: for images, which golgi does not read$/);
 });
 
 const { GOLGI_GGUF: elsewhere } = process.env;

@@ -82,7 +82,7 @@ export const deepSeekV2 = defineArchitecture({
       dShared: dExpert * r.size("n_shared_experts", 2),
       layers: readSparseLayers(r, nLayers, 0),
     };
-    const groups = readGroups(r, sparse, [1, 1]);
+    const groups = readGroups(r, sparse, { defaults: [1, 1], nScored: 1 });
     const isLimited = r.choice("topk_method", ["greedy", "group_limited_greedy"], "greedy") !== "greedy";
     r.require("hidden_act", "silu", "the activation of this family");
     r.require("scoring_func", "softmax", "the scores of this family");

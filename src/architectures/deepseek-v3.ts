@@ -107,7 +107,7 @@ export const deepSeekV3 = defineArchitecture({
       rope: readRope(r, contextLength, latent.qkRopeHeadDim, { dimKey: "qk_rope_head_dim" }),
       ropePairing: r.flag("rope_interleave", true) ? "adjacent" : "half",
       sparse,
-      groups: readGroups(r, sparse, [8, 4]),
+      groups: readGroups(r, sparse, { defaults: [8, 4], nScored: 2 }),
       normTopK: r.flag("norm_topk_prob", true),
       routedScale: r.positive("routed_scaling_factor", 2.5),
       nMtpLayers: r.furtherLayerCount("num_nextn_predict_layers", 1),

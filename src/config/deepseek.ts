@@ -40,20 +40,33 @@ export function readLatent(r: ConfigReader, nHeads: number): LatentConfig {
 /** Layers are sparse from `first_k_dense_replace` on where `moe_layer_freq` divides their number. */
 export function readSparseLayers(r: ConfigReader, nLayers: number, firstSparse: number): boolean[] {
   const first = r.count("first_k_dense_replace", firstSparse);
+  if (r.has("first_k_dense_replace") && first > nLayers) {
+    throw r.invalid("first_k_dense_replace", `at most the ${nLayers} layers that there are`, first);
+  }
   const every = r.size("moe_layer_freq", 1);
   return Array.from({ length: nLayers }, (_, layer) => layer >= first && layer % every === 0);
 }
 
-/** Undefined where all experts are one group. `defaults`: for `n_group` and `topk_group`. */
+interface GroupsOptions {
+  /** For `n_group` and `topk_group`. */
+  readonly defaults: readonly [number, number];
+  /** So many of its experts tell how good a group is. */
+  readonly nScored: 1 | 2;
+}
+
+/** Undefined where all experts are one group. */
 export function readGroups(
   r: ConfigReader,
   { nExperts, nExpertsPerToken }: SparseConfig,
-  defaults: readonly [number, number],
+  { defaults, nScored }: GroupsOptions,
 ): GroupsConfig | undefined {
   const nGroups = r.sizeOrNull("n_group", defaults[0]) ?? 1;
   const nGroupsPerToken = r.sizeOrNull("topk_group", defaults[1]) ?? 1;
   if (nGroups === 1) return undefined;
   if (nExperts % nGroups !== 0) throw r.invalid("n_group", `a divisor of the ${nExperts} experts`, nGroups);
+  if (nExperts / nGroups < nScored) {
+    throw r.invalid("n_group", `so few that each has ${nScored} or more of the ${nExperts} experts`, nGroups);
+  }
   const nKept = (nExperts / nGroups) * nGroupsPerToken;
   if (nGroupsPerToken <= nGroups && nKept >= nExpertsPerToken) return { nGroups, nGroupsPerToken };
   const expected = `at most ${nGroups}, and so many that they hold the ${nExpertsPerToken} experts of a token`;

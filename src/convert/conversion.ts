@@ -58,7 +58,7 @@ export function leftOutNotes({ ignored }: Bindings): string[] {
         0: { tensor },
       },
     ]) => {
-      return `${n === 1 ? tensor : `${tensor} and ${n - 1} more tensors`} left out: ${reason}`;
+      return `${n === 1 ? tensor : `${tensor} and ${n - 1} more`} left out: ${reason}`;
     },
   );
 }
