@@ -14,7 +14,7 @@ import fc from "fast-check";
 import type { Files } from "../test/fuzz/sound.ts";
 import { type Target, targets } from "../test/fuzz/targets.ts";
 
-/** Of one case, whose files have less than 100 kB, and of the process. */
+/** Of one case, whose files have less than 200 kB, and of the process. */
 const MAX_CASE_MS = 20_000;
 const MAX_PEAK_MB = 1024;
 

@@ -208,7 +208,34 @@ describe("a config of DeepSeek", () => {
       /at most 131072 heads; got 1000000/,
     ],
     ["more experts than that", { n_routed_experts: 2 ** 20 }, /all layers have at most 131072; got 8 of 1048576/],
-    ["a key that turns an odd number of dimensions", { qk_rope_head_dim: 63 }, /even whole size/],
+    [
+      "a key that turns an odd number of dimensions",
+      { qk_rope_head_dim: 63 },
+      /qk_rope_head_dim: the part of a head that turns must have an even whole size/,
+    ],
+    ["a key that is larger than memory", { qk_rope_head_dim: 2 ** 17 }, /qk_rope_head_dim: .* up to 65536; got 131072/],
+    ["no latent", { kv_lora_rank: 0 }, /kv_lora_rank: must be a positive integer; got 0/],
+    ["more experts for a token than there are", { n_group: 1, num_experts_per_tok: 257 }, /no more .*; got 257 of 256/],
+    ["groups of other sizes", { n_group: 7 }, /n_group: must be a divisor of the 256 experts; got 7/],
+    ["groups of one expert", { n_group: 256 }, /n_group: must be so few that each has 2 or more of the 256 experts/],
+    ["more groups for a token than there are", { topk_group: 9 }, /topk_group: must be at most 8, .*; got 9/],
+    [
+      "groups that hold fewer experts than a token goes to",
+      { num_experts_per_tok: 129 },
+      /topk_group: must be at most 8, and so many that they hold the 129 experts of a token; got 4/,
+    ],
+    ["no layer between sparse ones", { moe_layer_freq: 0 }, /moe_layer_freq: must be a positive integer; got 0/],
+    [
+      "more dense layers than there are",
+      { first_k_dense_replace: 62 },
+      /first_k_dense_replace: must be at most the 61 layers that there are; got 62/,
+    ],
+    ["more further layers than memory", { num_nextn_predict_layers: 1e9 }, /num_nextn_predict_layers: must be at most/],
+    [
+      "scores whose factor overflows",
+      { rope_scaling: { ...published.rope_scaling, mscale_all_dim: 1e200 } },
+      /rope_scaling: mscale_all_dim: must be at most 1000000; got 1e\+200/,
+    ],
   ])("is refused: %s", (_, change, message) => {
     expect(() => read({ ...published, ...change })).toThrow(ConfigError);
     expect(() => read({ ...published, ...change })).toThrow(message);

@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { renderInfo } from "../node/cli/render-info.ts";
 import { ConfigError } from "../src/errors.ts";
 import { formatBytes, numel } from "../src/tensor/shape.ts";
 import { describeConfig, describeModel, type ModelInfo } from "../src/views/info.ts";
@@ -136,6 +137,13 @@ describe("golgi info", () => {
     }
     const { stdout: json } = await golgiHere(["info", fixture(`goldens/${name}`), "--json"]);
     expect(JSON.parse(json).converted).toEqual(converted);
+  });
+
+  it("says nothing of experts where every layer is dense", () => {
+    const json = { ...read(fixture("goldens/qwen2-moe/config.json")), decoder_sparse_step: 9 };
+    const info = describeConfig(json, "config.json");
+    expect(info.counts).toMatchObject({ sparseLayers: 0, activeParameters: info.counts.parameters });
+    expect(renderInfo("config.json", info, 80)).not.toContain("experts");
   });
 
   it("tells what a family that is not supported would need", async () => {

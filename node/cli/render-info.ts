@@ -37,7 +37,7 @@ function parameters({ counts, config: { nMtpLayers = 0 } }: ModelInfo): string {
 
 /** What only models with experts have. */
 function sparseLines({ config: { sparse }, counts }: ModelInfo): [string, string][] {
-  if (sparse === undefined) return [];
+  if (sparse === undefined || counts.sparseLayers === 0) return [];
   const { nExperts, nExpertsPerToken, dExpert, dShared } = sparse;
   const shared = dShared === 0 ? "" : `, and ${count(dShared)} that all tokens share`;
   const where = counts.sparseLayers === 1 ? "one layer" : `each of ${counts.sparseLayers} layers`;

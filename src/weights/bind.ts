@@ -54,17 +54,19 @@ function layoutsIn({ format }: Checkpoint, { huggingFace, gguf }: WeightSpec): r
 interface FoundLayout {
   readonly layout: Layout;
   readonly found: readonly FoundPiece[];
-  /** Names of tensors that are not there. */
+  /** Names of tensors that are there, of scales too. */
+  readonly present: readonly string[];
+  /** Names of tensors that are not. */
   readonly absent: readonly string[];
 }
 
 /** The tensors of a layout: by their Hugging Face names, with or without `prefix`, or by their names in GGUF. */
 function findPieces(checkpoint: Checkpoint, layout: Layout, prefix: string): FoundLayout {
   const found: FoundPiece[] = [];
-  const absent = new Set<string>();
+  const [present, absent] = [new Set<string>(), new Set<string>()];
   const find = (name: string): StoredTensor | undefined => {
     const tensor = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(otherName(name, checkpoint, prefix));
-    if (tensor === undefined) absent.add(name);
+    (tensor === undefined ? absent : present).add(name);
     return tensor;
   };
   for (const piece of layout.pieces) {
@@ -72,7 +74,7 @@ function findPieces(checkpoint: Checkpoint, layout: Layout, prefix: string): Fou
     const scales = piece.scales === undefined ? undefined : find(piece.scales);
     if (tensor !== undefined) found.push({ piece, tensor, scales });
   }
-  return { layout, found, absent: [...absent] };
+  return { layout, found, present: [...present], absent: [...absent] };
 }
 
 function otherName(name: string, { format }: Checkpoint, prefix: string): string {
@@ -157,7 +159,7 @@ function missing(
   layouts: readonly FoundLayout[],
   checkpoint: Checkpoint,
 ): CheckpointError {
-  const { absent } = layouts.reduce((best, each) => (each.found.length > best.found.length ? each : best));
+  const { absent } = layouts.reduce((best, each) => (each.present.length > best.present.length ? each : best));
   const [tensor] = absent;
   return new CheckpointError("checkpoint.missing", {
     path: `${checkpoint.name}: ${tensor}`,

@@ -10,6 +10,7 @@ import { fixture } from "../support/fixtures.ts";
 import { u64 } from "../support/gguf-files.ts";
 import { byteMutation, mutated } from "./bytes.ts";
 import { anyText, jsonMutation, jsonText, textMutation } from "./json.ts";
+import { putTogether, type TensorPart, takeApart, tensorMutation } from "./safetensors-parts.ts";
 import { type Files, outcomeOf, readAll, runModel } from "./sound.ts";
 
 type Specs = readonly { name: string; dtype: Dtype; shape: number[] }[];
@@ -89,9 +90,26 @@ const model = fc
     };
   });
 
+const stacks = ["fp8", "goldens/mixtral-window-tied", "goldens/qwen3-moe-packed", "goldens/gpt-oss-mxfp4"].map(
+  (name) => ({
+    config: readFileSync(fixture(`${name}/config.json`)),
+    tensors: takeApart(readFileSync(fixture(`${name}/model.safetensors`))),
+  }),
+);
+
+/** A real model with experts, some in fp8 or MXFP4 with scales apart, and some of its tensors others. */
+const stacked = fc
+  .record({ model: fc.constantFrom(...stacks), changes: fc.array(tensorMutation, { maxLength: 2 }) })
+  .map(
+    ({ model, changes }): Files => ({
+      "config.json": model.config,
+      "model.safetensors": putTogether(mutated<readonly TensorPart[]>(model.tensors, changes)),
+    }),
+  );
+
 export const safetensors = {
   name: "safetensors",
-  cases: fc.oneof({ weight: 2, arbitrary: alone }, sharded, model),
+  cases: fc.oneof({ weight: 2, arbitrary: alone }, sharded, model, stacked),
   async run(files: Files) {
     const outcome = await outcomeOf(files, async (folder) => {
       const single = files["config.json"] === undefined ? await folder.open("model.safetensors") : undefined;
