@@ -46,7 +46,11 @@ describe("the old and the new spelling of a config", () => {
     ],
     [
       "gemma2",
-      { ...GEMMA2, sliding_window: 16, rope_theta: 1e4, cache_implementation: "hybrid" },
+      {
+        ...{ ...GEMMA2, sliding_window: 16, rope_theta: 1e4 },
+        // As in the 9B and 27B models, and as some versions of transformers wrote them again.
+        ...{ sliding_window_size: 16, cache_implementation: "hybrid", _attn_implementation_autoset: true },
+      },
       {
         ...GEMMA2,
         sliding_window: 16,
@@ -134,6 +138,7 @@ describe("a config", () => {
       { ...GEMMA3, use_bidirectional_attention: true },
       /use_bidirectional_attention: only false/,
     ],
+    ["two windows in gemma2", { ...GEMMA2, sliding_window_size: 16 }, /sliding_window_size: only 4096 is supported/],
     ["capped scores in gemma3", { ...GEMMA3, attn_logit_softcapping: 50 }, /attn_logit_softcapping: every key/],
     [
       "a cap of 0",

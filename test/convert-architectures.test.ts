@@ -122,6 +122,7 @@ describe("what llama.cpp cannot compute is refused by name", () => {
   it.each<[string, Json, string]>([
     ["qwen3", { attention_bias: true }, "blocks.0.attn.bQ: GGUF must have a name for every weight"],
     ["qwen3-moe", { attention_bias: true }, "blocks.0.attn.bQ: GGUF must have a name for every weight"],
+    ["deepseek-v3", { attention_bias: true }, "blocks.0.attn.bQLatent: GGUF must have a name for every weight"],
     ["qwen3-moe", { norm_topk_prob: false }, "normTopK"],
     ["qwen3-moe", { decoder_sparse_step: 2 }, "sparse"],
     ["qwen2-moe", { norm_topk_prob: true }, "normTopK"],
@@ -129,7 +130,6 @@ describe("what llama.cpp cannot compute is refused by name", () => {
     ["mixtral", { sliding_window: 8 }, "window"],
     ["gpt-oss", { swiglu_limit: 5 }, "swiglu"],
     ["gpt-oss", { attention_bias: false }, "attentionBias"],
-    ["deepseek-v3", { attention_bias: true }, "attentionBias"],
     ["deepseek-v3", { rope_interleave: false }, "ropePairing"],
     ["deepseek-v3", { moe_layer_freq: 2, num_hidden_layers: 4 }, "sparse"],
     ["deepseek-v3", { rope_scaling: yarn }, "rope"],

@@ -151,8 +151,8 @@ const pairs: Record<string, Pair> = {
   },
   "rows of one tensor that is not divided in the target": {
     specs: {
-      latent: stored("kv_a", [4, IN], { rows: [0, 4], gguf: "latent", ggufRows: [0, 4] }),
-      rope: stored("kv_a", [2, IN], { rows: [4, 6], gguf: "rope", ggufRows: [0, 2] }),
+      latent: new WeightSpec([4, IN], [whole("kv_a", { rows: [0, 4] })], [whole("latent")]),
+      rope: new WeightSpec([2, IN], [whole("kv_a", { rows: [4, 6] })], [whole("rope")]),
     },
     from: { kv_a: filled([6, IN], (r, c) => at(0, r, c)) },
     to: { latent: filled([4, IN], (r, c) => at(0, r, c)), rope: filled([2, IN], (r, c) => at(0, r + 4, c)) },

@@ -2,8 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { ARCHITECTURES } from "../src/architectures/index.ts";
 import type { GgufValue } from "../src/checkpoint/gguf-values.ts";
 import { encodeGguf, type GgufTensor } from "../src/checkpoint/write-gguf.ts";
+import { ggufConfigReader } from "../src/config/gguf.ts";
 import { describeModel, type Model, openModel, reference } from "../src/index.ts";
 import { numel } from "../src/tensor/shape.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
@@ -208,5 +210,32 @@ describe.each(["deepseek-v2", "deepseek-v3"])("%s", (name) => {
     else values.set(`deepseek2.${key}`, value);
     const bytes = await ggufBytes(values, ggufTensors(tensors, json as unknown as Sizes, true));
     await expect(openGgufBytes(bytes)).rejects.toThrow(message);
+  });
+});
+
+describe("the groups of experts", () => {
+  function groupsOf(name: string, nExperts: number, groups: readonly number[] = []) {
+    const json: Config = JSON.parse(readFileSync(`${fixture(`goldens/${name}`)}/config.json`, "utf8"));
+    const [n_group, topk_group] = groups;
+    const sizes = { n_routed_experts: nExperts, num_experts_per_tok: 6, n_group, topk_group };
+    const { gguf, config } = ARCHITECTURES.find((architecture) => architecture.name === name)!;
+    const contents = { values: metadata({ ...json, ...sizes }, true), tensors: new Map() };
+    contents.tensors.set("token_embd.weight", { shape: [json.vocab_size, json.hidden_size] });
+    return config(ggufConfigReader(gguf!, contents, "m.gguf"), gguf!.modelType);
+  }
+
+  it.each<[string, string, number, object | undefined]>([
+    ["DeepSeek-V2", "deepseek-v2", 160, { nGroups: 8, nGroupsPerToken: 3 }],
+    ["DeepSeek-V2-Lite", "deepseek-v2", 64, undefined],
+    ["DeepSeek-V3", "deepseek-v3", 256, { nGroups: 8, nGroupsPerToken: 4 }],
+    ["Kimi K2", "deepseek-v3", 384, undefined],
+    ["Moonlight", "deepseek-v3", 64, undefined],
+  ])("are those of %s where an older file does not say them", (_, name, nExperts, groups) => {
+    expect(groupsOf(name, nExperts)).toMatchObject({ groups });
+  });
+
+  it("are what the file says otherwise", () => {
+    expect(groupsOf("deepseek-v3", 256, [4, 2])).toMatchObject({ groups: { nGroups: 4, nGroupsPerToken: 2 } });
+    expect(groupsOf("deepseek-v2", 160, [1, 1])).toMatchObject({ groups: undefined });
   });
 });

@@ -6,11 +6,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeSafetensors } from "../src/checkpoint/write-safetensors.ts";
 import type { EditObject, EditSpec } from "../src/glass/edit-spec.ts";
+import { openModel, reference } from "../src/index.ts";
 import type { Model } from "../src/run/model.ts";
 import type { Run } from "../src/run/result.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
+import { MemoryFolder } from "./checkpoint-files.ts";
 import { fixture, goldenTokens, readTensors } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
+import { RANDOM_MODELS, randomModel } from "./support/random-models.ts";
 import { deviation } from "./support/tensors.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 
@@ -213,6 +216,14 @@ describe.each(FAMILIES)("edits of %s", (name) => {
     }
     expect(i).toBe(lists.length);
   });
+
+  it("of a sweep over rows that the last one does not see leave it as it is", async () => {
+    const last = model.config.nLayers - 1;
+    for await (const run of model.sweep(tokens, [[`L${last}.H1@2 = 0`], [`L${last}.H0@1 = 0`]], { logits: "last" })) {
+      const row = new Tensor(run.logits.shape, plain.logits.row(tokens.length - 1).data);
+      expect(deviation(run.logits, row)).toBeLessThanOrEqual(TOLERANCE.rows);
+    }
+  });
 });
 
 describe("an edit that has the effect of other weights", () => {
@@ -277,5 +288,20 @@ describe("an edit that has the effect of other weights", () => {
     expect(deviation(a.logits, unedited.logits)).toBeGreaterThan(1e-4);
     await edited.close();
     await other.close();
+  });
+});
+
+describe("an edit of what exists only while it is read", () => {
+  it("takes a head's whole result, and no element of it even where the head has as many", async () => {
+    const heads = { num_attention_heads: 1, num_key_value_heads: 1 };
+    const folder = new MemoryFolder(randomModel({ ...RANDOM_MODELS.llama, ...heads }));
+    const host = { nowMs: () => 0, pause: () => Promise.resolve() };
+    const model = await openModel({ folder }, host, [reference]);
+    const [result, tokens] = ["blocks.0.attn.result", [5, 17, 42]];
+    const run = await model.run(tokens, { read: [result], edits: [`${result}[0] = 0`] });
+    expect(run.get(result).shape).toEqual([3, 1, 64]);
+    expect(run.get(result).data.every((value) => value === 0)).toBe(true);
+    await expect(model.run(tokens, { edits: [`${result}[0,3] = 0`] })).rejects.toThrow(`${result} exists only while`);
+    await model.close();
   });
 });

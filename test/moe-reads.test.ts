@@ -117,6 +117,19 @@ describe.each(SPARSE_GOLDENS)("reads of %s", (name) => {
     expect(() => whole.mean(point)).toThrow("a mean is one of real numbers");
   });
 
+  it("belong to the caller, who may write to a whole point and read a part of it afterwards", async () => {
+    const points = [`blocks.${layer}.router.indices`, `blocks.${layer}.experts.post`];
+    const [expert] = indices.data;
+    const part = `L${layer}.E${expert}.post`;
+    const run = await model.run(tokens, { read: [...points, part] });
+    for (const point of points) run.get(point).data.fill(-1);
+    expect(run.positions(part)).toEqual(places(expert).map(([t]) => t));
+    const all = whole.get(points[1]);
+    for (const [i, [t, place]] of places(expert).entries()) {
+      expect(deviation(run.get(part).row(i), all.row(t, place))).toBeLessThanOrEqual(TOLERANCE.rows);
+    }
+  });
+
   it("are recorded whole, with which experts were chosen, and not of single experts", async () => {
     const point = `blocks.${layer}.router.indices`;
     const folder = await mkdtemp(join(tmpdir(), "golgi-moe-"));

@@ -2,6 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFolder } from "../node/files.ts";
 import { type Model, nativeBackend, openModel } from "../node/index.ts";
 import { loadAddon } from "../node/native/addon.ts";
+import { matmulIndexed, selectRows } from "../src/ops/index.ts";
+import { buildTape, input, weight } from "../src/tape/builder.ts";
+import { runSteps } from "./op-support/steps.ts";
 import { fixture, goldenNames, goldenTokens } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
 import { deviation, sameBits } from "./support/tensors.ts";
@@ -53,5 +56,22 @@ if (isas.length > 0) {
       }
       await reference.close();
     });
+  });
+
+  it("takes a weight in rows of other lengths than its own, in one program", async () => {
+    const tape = buildTape("two lengths", () => {
+      const w = weight("w", [2, 3, 2]);
+      const products = matmulIndexed(input("x", "float", [1, 1, 2]), w, input("experts", "int", [1, 2]));
+      return { products, rows: selectRows(w, input("rows", "int", [1])) };
+    });
+    const data = Float32Array.from({ length: 12 }, (_, i) => i);
+    const step = { tape, ints: { experts: [1, 0], rows: [1] }, floats: { x: [1, 10] } };
+    const [outputs] = await runSteps([step], {
+      backend: nativeBackend(),
+      precision: "f32",
+      weights: [{ name: "w", shape: [2, 3, 2], data }],
+    });
+    expect([...outputs.get("products")!.data]).toEqual([76, 98, 120, 10, 32, 54]);
+    expect([...outputs.get("rows")!.data]).toEqual([6, 7, 8, 9, 10, 11]);
   });
 }

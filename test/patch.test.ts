@@ -11,7 +11,7 @@ import { openModel } from "../src/run/open.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { patch } from "../src/views/patch.ts";
 import { pathPatch } from "../src/views/path-patch.ts";
-import { stories260K } from "./support/fixtures.ts";
+import { fixture, stories260K } from "./support/fixtures.ts";
 import { open } from "./support/open.ts";
 import { TOLERANCE } from "./support/tolerance.ts";
 
@@ -169,5 +169,32 @@ describe("path patching", () => {
     const path = (from: string, to: string) => pathPatch(model, { ...texts, from, to });
     await expect(path("L3.H1", "L2.H1.q")).rejects.toThrow("must be computed after L3.H1");
     await expect(path("L*.H1", "L2.H1.q")).rejects.toThrow("must be the address of one component");
+  });
+});
+
+describe("path patching in a layer with experts", () => {
+  let sparse: Model;
+  beforeAll(async () => {
+    sparse = await open(fixture("goldens/deepseek-v3"));
+  });
+  afterAll(() => sparse.close());
+  const texts = { clean: [5, 17, 42, 8, 30, 11], corrupted: [5, 17, 42, 8, 30, 12], metric: { answer: 3, wrong: 4 } };
+
+  it.each(["L1.router", "L1.shared", "L1.shared.N2", "blocks.1.experts.post", "blocks.1.experts.sum"])(
+    "from %s to all that it makes it is patching",
+    async (from) => {
+      const path = await pathPatch(sparse, { ...texts, from, to: "blocks.1.residPost" });
+      const { rows } = await patch(sparse, { ...texts, points: [from], positions: "all" });
+      expect(Math.abs(path.patched - rows[0].metric)).toBeLessThanOrEqual(TOLERANCE.rows);
+      expect(Math.abs(path.patched - path.corrupted)).toBeGreaterThan(1e-3);
+    },
+  );
+
+  it("refuses single experts, which have no value at other tokens", async () => {
+    const path = (from: string, to: string) => pathPatch(sparse, { ...texts, from, to });
+    const message =
+      "must have a value at every token; got L1.E1.N2, which has one where a token went to expert 1 alone";
+    await expect(path("L0.H1", "L1.E1.N2")).rejects.toThrow(`pathPatch: to: ${message}`);
+    await expect(path("L1.E1.N2", "logits")).rejects.toThrow(`pathPatch: from: ${message}`);
   });
 });

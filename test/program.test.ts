@@ -3,7 +3,7 @@ import { ModelTape } from "../src/architectures/architecture.ts";
 import { NO_SLOTS } from "../src/glass/edit.ts";
 import { planGlass } from "../src/glass/plan.ts";
 import { OPS } from "../src/ops/all.ts";
-import { selectRows } from "../src/ops/index.ts";
+import { matmulIndexed, selectRows } from "../src/ops/index.ts";
 import { PointCatalog } from "../src/points/catalog.ts";
 import { layoutOf } from "../src/program/layout.ts";
 import { type LoweredProgram, lower } from "../src/program/lower.ts";
@@ -96,6 +96,16 @@ describe("a program", () => {
       buildTape("large", () => ({ out: selectRows(weight("w", [300_000, 10_000]), input("R1", "int", ["R1"])) })),
     );
     expect(Math.min(...words)).toBe(-1);
+  });
+
+  it("takes a weight in rows of the length that each op sees", () => {
+    const tape = buildTape("two lengths", () => {
+      const w = weight("w", [4, 3, 5]);
+      const ints = (name: string, ...shape: number[]) => input(name, "int", shape);
+      const products = matmulIndexed(input("x", "float", [1, 1, 5]), w, ints("experts", 1, 2));
+      return { products, rows: selectRows(w, ints("rows", 1)), again: selectRows(w, ints("others", 2)) };
+    });
+    expect(lower(tape).weights.map(({ nCols }) => nCols)).toEqual([5, 15]);
   });
 });
 

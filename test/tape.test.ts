@@ -147,6 +147,11 @@ describe("building a tape", () => {
 
   it.each<[string, () => Value | readonly Value[], string]>([
     [
+      "rows that are as long as a step makes them",
+      () => ops.selectRows(value([2, "P"]), input("indices", "int", [1])),
+      "a row of x must have a length that is known before a step; got x [2, P], indices [1].",
+    ],
+    [
       "more entries than there are",
       () => ops.topK(x, { k: 3 }),
       "topK: k = 3 must not exceed the last axis; got x [1, 2]",

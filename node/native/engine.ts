@@ -127,30 +127,31 @@ export class NativeEngine implements Engine {
     );
   }
 
-  async #weight({ name, isMatrix }: WeightUse): Promise<number> {
+  async #weight({ name, isMatrix, nCols }: WeightUse): Promise<number> {
     const binding = this.#model.bindings.get(name);
     if (binding === undefined) {
       const expected = "a tape's weights must be bound to the checkpoint";
       throw new BackendError("backend.state", { path: name, expected });
     }
-    const inPlace = this.#canMap(binding, isMatrix);
-    const key = `${name} ${inPlace ? "mapped" : "copied"}`;
+    const inPlace = isMatrix && this.#canMap(binding, nCols);
+    const key = `${name} ${inPlace ? "mapped" : `copied in rows of ${nCols}`}`;
     const known = this.#weights.get(key);
     if (known !== undefined) return known;
-    const index = inPlace ? this.#bindMapped(binding) : await this.#bindCopy(binding);
+    const index = inPlace ? this.#bindMapped(binding, nCols) : await this.#bindCopy(binding, nCols);
     this.#weights.set(key, index);
     return index;
   }
 
-  /** Only matrices have kernels for stored formats; vectors and matrices that are not stored row by row are converted once. */
-  #canMap(binding: Binding, isMatrix: boolean): boolean {
+  /** Only matrices have kernels for stored formats; vectors and matrices that are stored in no such rows are converted once. */
+  #canMap(binding: Binding, nCols: number): boolean {
     const { checkpoint } = this.#model;
-    const isInFiles = binding.pieces.every(({ tensor }) => checkpoint.filePath(tensor) !== undefined);
-    return isMatrix && isStoredByRows(binding) && isInFiles;
+    const { pieces, shape } = binding;
+    const storedCols = shape.length > 1 ? shape.at(-1) : 1;
+    const isInFiles = pieces.every(({ tensor }) => checkpoint.filePath(tensor) !== undefined);
+    return nCols === storedCols && isStoredByRows(binding) && isInFiles;
   }
 
-  #bindMapped(binding: Binding): number {
-    const { nRows, nCols } = sizes(binding.shape);
+  #bindMapped(binding: Binding, nCols: number): number {
     const inFile = <P extends Pick<RowSegment, "tensor">>({ tensor, ...place }: P) => ({
       file: this.#map(this.#model.checkpoint.filePath(tensor) as string),
       ...place,
@@ -159,7 +160,7 @@ export class NativeEngine implements Engine {
       ...inFile(segment),
       ...(scales !== undefined && { scales: inFile(scales) }),
     }));
-    return this.#engine.bindWeight(binding.dtype, nRows, nCols, segments);
+    return this.#engine.bindWeight(binding.dtype, elementCount(binding.shape) / nCols, nCols, segments);
   }
 
   #map(path: string): MappedFile {
@@ -177,10 +178,9 @@ export class NativeEngine implements Engine {
     return file;
   }
 
-  async #bindCopy(binding: Binding): Promise<number> {
+  async #bindCopy(binding: Binding, nCols: number): Promise<number> {
     const data = await decodeWeight(binding, this.#model.checkpoint, "f32");
-    const { nRows, nCols } = sizes(binding.shape);
-    return this.#engine.bindWeightData(nRows, nCols, data as Float32Array);
+    return this.#engine.bindWeightData(data.length / nCols, nCols, data as Float32Array);
   }
 
   #cache({ name, shape, type }: CacheUse): number {
@@ -189,12 +189,6 @@ export class NativeEngine implements Engine {
     this.#caches.set(name, known);
     return known;
   }
-}
-
-/** A weight as rows of its last axis; a vector as a column. */
-function sizes(shape: readonly number[]): { readonly nRows: number; readonly nCols: number } {
-  const nCols = shape.length > 1 ? (shape.at(-1) as number) : 1;
-  return { nRows: elementCount(shape) / nCols, nCols };
 }
 
 interface NamedOutput {

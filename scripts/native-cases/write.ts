@@ -136,9 +136,9 @@ function writeProgram(
   allCaches: readonly CacheUse[],
 ): void {
   const isSame =
-    ({ name, isMatrix }: WeightUse) =>
+    ({ name, isMatrix, nCols }: WeightUse) =>
     (use: WeightUse) =>
-      use.name === name && use.isMatrix === isMatrix;
+      use.name === name && use.isMatrix === isMatrix && use.nCols === nCols;
   out.ints(words);
   out.ints(weights.map((use) => allWeights.findIndex(isSame(use))));
   out.many(constants, (constant) => out.floats(Float32Array.from(constant)));

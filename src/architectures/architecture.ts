@@ -78,17 +78,6 @@ export const ABSENT_WITH_EXPERTS: Readonly<Record<string, string>> = {
   "router.groupMask": "experts are not in groups",
 };
 
-/** Why dense layers among layers with experts lack the points of these. */
-export const ABSENT_WHERE_DENSE: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    ...["logits", "scores", "biasedScores", "groupScores", "groupMask", "limitedScores", "indices", "weights"].map(
-      (part) => `router.${part}`,
-    ),
-    ...["pre", "preLinear", "post", "out", "contribution", "sum"].map((part) => `experts.${part}`),
-    ...["pre", "preLinear", "post", "out", "contribution"].map((part) => `shared.${part}`),
-  ].map((point) => [point, "the layer has no experts: its MLP is dense"]),
-);
-
 /** Why families without a shared expert lack its points. */
 export const ABSENT_WITHOUT_SHARED: Readonly<Record<string, string>> = Object.fromEntries(
   ["pre", "preLinear", "post", "out", "gate", "contribution"].map((part) => [

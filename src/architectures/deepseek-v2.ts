@@ -20,14 +20,7 @@ import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { latentAttentionWeights } from "../weights/latent-attention.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
-import {
-  ABSENT_WHERE_DENSE,
-  ABSENT_WITH_EXPERTS,
-  defineArchitecture,
-  type HasWeight,
-  tieEmbedding,
-  wantedRows,
-} from "./architecture.ts";
+import { ABSENT_WITH_EXPERTS, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
  * DeepSeek-V2, V2-Lite and V2.5 (arXiv:2405.04434).
@@ -57,7 +50,6 @@ export const deepSeekV2 = defineArchitecture({
   modelTypes: ["deepseek_v2"],
   prefix: "model.",
   absentPoints: {
-    ...ABSENT_WHERE_DENSE,
     ...ABSENT_WITH_EXPERTS,
     posEmbed: "positions enter through the rotary embedding of part of each q, and of attn.kRope",
     "attn.rotK": "keys do not turn: beside attn.k each head has attn.kRope, which does",

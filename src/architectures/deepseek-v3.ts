@@ -23,14 +23,7 @@ import { point, scope } from "../tape/builder.ts";
 import type { IgnoredTensors } from "../weights/bind.ts";
 import { latentAttentionWeights } from "../weights/latent-attention.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
-import {
-  ABSENT_WHERE_DENSE,
-  ABSENT_WITH_EXPERTS,
-  defineArchitecture,
-  type HasWeight,
-  tieEmbedding,
-  wantedRows,
-} from "./architecture.ts";
+import { ABSENT_WITH_EXPERTS, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
 /**
  * DeepSeek-V3 (arXiv:2412.19437), DeepSeek-R1 (arXiv:2501.12948) and Kimi K2 (arXiv:2507.20534).
@@ -63,11 +56,9 @@ export const deepSeekV3 = defineArchitecture({
   modelTypes: ["deepseek_v3", "kimi_k2"],
   prefix: "model.",
   absentPoints: {
-    ...ABSENT_WHERE_DENSE,
     ...ABSENT_WITH_EXPERTS,
     posEmbed: "positions enter through the rotary embedding of part of each q, and of attn.kRope",
     "attn.rotK": "keys do not turn: beside attn.k each head has attn.kRope, which does",
-    "router.biasedScores": "the layer has no experts: its MLP is dense",
     "shared.gate": "the shared expert is added as it is",
   },
   ignoredTensors: [

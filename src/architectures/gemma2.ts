@@ -52,6 +52,7 @@ export const gemma2 = defineArchitecture({
     const nLayers = r.layerCount("num_hidden_layers");
     const contextLength = r.size("max_position_embeddings", 8192);
     const window = r.sizeOrNull("sliding_window", 4096);
+    if (window !== undefined) r.require("sliding_window_size", window, "another name of sliding_window");
     r.choice("hidden_act", ["gelu_pytorch_tanh", "gelu"], "gelu_pytorch_tanh");
     r.require("hidden_activation", "gelu_pytorch_tanh", "the activation of this family");
     r.require("attention_bias", false, "as in all released models");

@@ -1,5 +1,6 @@
 /** Keys of config.json that do not change what a model computes at inference, each with the reason. */
 export const BOOKKEEPING: Readonly<Record<string, string>> = {
+  _attn_implementation_autoset: "which of transformers' kernels attention takes, same result",
   _from_model_config: "provenance",
   _name_or_path: "provenance",
   architectures: "class names; model_type decides",

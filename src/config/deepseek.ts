@@ -172,12 +172,22 @@ export function hasSigmoidScores({ values }: GgufContents): boolean {
   return values.get(`${DEEPSEEK_GGUF.architecture}.${GATING}`)?.value === 2;
 }
 
+/**
+ * `n_group` and `topk_group` by the number of experts: those of DeepSeek-V2 and of V3, the published models that have
+ * groups. Files from before llama.cpp knew groups do not say them.
+ */
+const PUBLISHED_GROUPS: Readonly<Record<number, readonly [number, number]>> = { 160: [8, 3], 256: [8, 4] };
+
 function routerJson(own: GgufKeys) {
   const gating = Number(own.get(GATING) ?? 1);
   const scoring = SCORING[gating] ?? `${GATING} ${gating}`;
-  const v2Method = Number(own.get("expert_group_count") ?? 1) > 1 ? "group_limited_greedy" : "greedy";
+  const [nGroups, nGroupsPerToken] = PUBLISHED_GROUPS[Number(own.get("expert_count"))] ?? [1, 1];
+  const n_group = own.get("expert_group_count") ?? nGroups;
+  const v2Method = Number(n_group) > 1 ? "group_limited_greedy" : "greedy";
   return {
     json: {
+      n_group,
+      topk_group: own.get("expert_group_used_count") ?? nGroupsPerToken,
       scoring_func: scoring,
       topk_method: scoring === "sigmoid" ? "noaux_tc" : v2Method,
       norm_topk_prob: own.get("expert_weights_norm") ?? false,

@@ -116,18 +116,22 @@ export function planGlass(
   const rows = inputLeaf(tape, "rows");
   const planned: PlannedRead[] = [];
   const values = new Map<string, Value>();
-  const known = new Map<string, string>();
-  /** The output of a point at some positions, of which parts of several experts may be taken. */
+  const ofParts = new Map<string, string>();
+  /** A new output, whose numbers belong to the caller. */
   const outputOf = ({ entry, positions, before = false }: Read): string => {
     const { row, layer, name } = entry;
-    const key = JSON.stringify([name, positions, before]);
-    const output = known.get(key) ?? `read ${known.size}`;
-    if (known.has(key)) return output;
-    known.set(key, output);
+    const output = `read ${values.size}`;
     const value = (point: string): Value =>
       (before ? tape.points.get(beforeEdits(point)) : undefined) ?? pointValue(tape, point);
     const whole = row.derive === undefined ? value(name) : buildDerived(tape, row, layer, value);
     values.set(output, positions === "all" ? whole : selectPositions(whole, rows, rowsAt(positions, name)));
+    return output;
+  };
+  /** The output that parts of several experts are taken from, and nothing else. */
+  const sourceOfParts = (read: Read): string => {
+    const key = JSON.stringify([read.entry.name, read.positions, read.before ?? false]);
+    const output = ofParts.get(key) ?? outputOf(read);
+    ofParts.set(key, output);
     return output;
   };
   const extended = extendTape(tape, () => {
@@ -135,8 +139,9 @@ export function planGlass(
       const { whole = entry, indices } = entry.ofExpert ?? {};
       // Rows are selected as float values; of whole numbers, which are few, all are handed out.
       const hasAllRows = whole.type === "int";
-      const output = outputOf({ entry: whole, positions: hasAllRows ? "all" : positions, before });
-      const chosen = indices && outputOf({ entry: indices, positions: "all" });
+      const source = { entry: whole, positions: hasAllRows ? "all" : positions, before };
+      const output = indices === undefined ? outputOf(source) : sourceOfParts(source);
+      const chosen = indices && sourceOfParts({ entry: indices, positions: "all" });
       const ragged = raggedWindow(values.get(output) as Value);
       planned.push({ entry, positions, before, output, hasAllRows, chosen, ragged });
     }

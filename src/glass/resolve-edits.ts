@@ -2,7 +2,6 @@ import { PointError } from "../errors.ts";
 import { type Address, parseAddress } from "../points/address.ts";
 import type { CatalogEntry, PointCatalog } from "../points/catalog.ts";
 import { atLayer } from "../points/names.ts";
-import { sameShape } from "../tensor/shape.ts";
 import type { Edit, EditForm, Routing } from "./edit.ts";
 import {
   EDIT_ACTIONS,
@@ -71,14 +70,12 @@ function sourceOf(
   const { derive } = entry.row;
   if (derive === undefined) return address;
   const isScaled = (action === "scale" && typeof spec.scale === "number") || (action === "set" && spec.set === 0);
-  if (isScaled && derive.scalesWith !== undefined) {
+  const isSame = index.length < 2 || derive.scalesByElement === true;
+  if (isScaled && isSame && derive.scalesWith !== undefined) {
     const whole = atLayer(derive.scalesWith, entry.layer);
     const { ofExpert } = entry;
-    const source = catalog.get(
-      ofExpert === undefined ? whole : whole.replace("experts.", `experts.${ofExpert.expert}.`),
-    );
-    // A piece of the one is that piece of the other times a number; an element only where both have the same ones.
-    if (index.length < 2 || sameShape(source.shape, entry.shape)) return { ...address, entry: source };
+    const name = ofExpert === undefined ? whole : whole.replace("experts.", `experts.${ofExpert.expert}.`);
+    return { ...address, entry: catalog.get(name) };
   }
   throw new PointError("point.edit", {
     path,

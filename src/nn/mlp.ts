@@ -27,10 +27,13 @@ export function mlp(x: Value, w: MlpWeights, fn: ActivationFunction): Value {
 
 /** down(fn(gate x) · up x). [T, dModel] -> [T, dModel] */
 export function gatedMlp(x: Value, w: GatedMlpWeights, fn: ActivationFunction): Value {
-  return scope(groupName(w), () => {
-    const pre = point("pre", matmul(x, w.wGate, w.bGate)); // [T, dFf]
-    const preLinear = point("preLinear", matmul(x, w.wUp, w.bUp)); // [T, dFf]
-    const post = point("post", glu(pre, preLinear, { fn })); // [T, dFf]
-    return point("out", matmul(post, w.wDown, w.bDown)); // [T, dModel]
-  });
+  return scope(groupName(w), () => gatedNeurons(x, w, fn));
+}
+
+/** `gatedMlp` in the scope that is open. */
+export function gatedNeurons(x: Value, w: GatedMlpWeights, fn: ActivationFunction): Value {
+  const pre = point("pre", matmul(x, w.wGate, w.bGate)); // [T, dFf]
+  const preLinear = point("preLinear", matmul(x, w.wUp, w.bUp)); // [T, dFf]
+  const post = point("post", glu(pre, preLinear, { fn })); // [T, dFf]
+  return point("out", matmul(post, w.wDown, w.bDown)); // [T, dModel]
 }

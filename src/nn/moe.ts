@@ -3,7 +3,7 @@ import { activate, add, glu, matmul, matmulIndexed, mixExperts, mulRows, splitHe
 import { point, scope } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
 import { groupName } from "../weights/schema.ts";
-import type { GatedMlpWeights } from "./mlp.ts";
+import { type GatedMlpWeights, gatedNeurons } from "./mlp.ts";
 import type { Routing } from "./routers.ts";
 
 /** All experts of a layer, one behind another. */
@@ -55,10 +55,7 @@ export function experts(x: Value, routing: Routing, w: ExpertsWeights, gating: G
 /** The shared expert, after its gate where it has one. [T, dModel] -> [T, dModel] */
 export function sharedExpert(x: Value, w: SharedExpertWeights, fn: ActivationFunction): Value {
   return scope(groupName(w), () => {
-    const pre = point("pre", matmul(x, w.wGate, w.bGate)); // [T, dShared]
-    const preLinear = point("preLinear", matmul(x, w.wUp, w.bUp)); // [T, dShared]
-    const post = point("post", glu(pre, preLinear, { fn })); // [T, dShared]
-    const out = point("out", matmul(post, w.wDown, w.bDown)); // [T, dModel]
+    const out = gatedNeurons(x, w, fn); // [T, dModel]
     if (w.wSharedGate === undefined) return point("contribution", out);
     const gate = point("gate", activate(matmul(x, w.wSharedGate), { fn: "sigmoid" })); // [T, 1]
     return point("contribution", mulRows(out, gate));

@@ -9,7 +9,7 @@ interface Definition<A> {
   readonly doc: string;
   readonly signature: string;
   readonly attrs?: Readonly<Record<keyof A & string, AttrKind>>;
-  /** Inputs [rows, columns] that kernels read in the format in which a weight is stored. */
+  /** Inputs [..., columns] that kernels read in the format in which a weight is stored; see `Op`. */
   readonly matrices?: readonly string[];
   readonly sizeError?: Op["sizeError"];
   readonly samples: readonly Sample[];

@@ -33,6 +33,8 @@ export interface Derivation {
   readonly instead: string;
   /** The point each piece of which, times a number, makes that piece of this one times that number. */
   readonly scalesWith?: string;
+  /** Whether that holds of single elements as well, since the two points have the same ones. */
+  readonly scalesByElement?: boolean;
 }
 
 export type Row = Omit<PointRow, "aliases">;

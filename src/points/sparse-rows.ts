@@ -70,6 +70,7 @@ export const SPARSE_ROWS: readonly Row[] = [
       from: [block("experts.out"), block("router.weights")],
       build: (at) => weighExperts(at(block("experts.out")), at(block("router.weights"))),
       scalesWith: block("experts.out"),
+      scalesByElement: true,
       instead:
         "It may be scaled by a number or set to 0, as experts.out then is; otherwise edit router.weights or experts.out.",
     },

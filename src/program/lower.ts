@@ -12,7 +12,7 @@ import { encode, OperandKind, type Size, SymbolTable } from "./words.ts";
 export interface WeightUse {
   readonly name: string;
   readonly isMatrix: boolean;
-  /** Elements of one row, of a matrix. */
+  /** Elements of one row, as the op that reads it sees rows. */
   readonly nCols: number;
 }
 
@@ -42,6 +42,7 @@ interface Instruction {
   readonly node: Node;
   /** Inputs, outputs and taps; −1 where absent. */
   readonly operands: readonly number[];
+  /** Places, of the operands that are not absent. */
   readonly reads: readonly number[];
   readonly writes: readonly number[];
 }
@@ -52,6 +53,8 @@ interface Operand {
   readonly isMatrix: boolean;
   /** How many of its axes count rows; the others make up one row. */
   readonly nRowAxes: number;
+  /** The operand in whose place it lies: another where the same numbers are taken in rows of another length. */
+  readonly place: number;
 }
 
 /**
@@ -60,18 +63,24 @@ interface Operand {
  */
 export function lower(tape: Tape): LoweredProgram {
   const operands: Operand[] = [];
-  const numbers = new Map<Value, Map<boolean, number>>();
+  const numbers = new Map<Value, number[]>();
   const numberOf = (value: Value, isMatrix = false, nRowAxes = 1): number => {
     const asWeight = isMatrix && isLeaf(value.from) && value.from.kind === "weight";
-    const known = numbers.get(value) ?? new Map<boolean, number>();
+    const known = numbers.get(value) ?? [];
     numbers.set(value, known);
-    const number = known.get(asWeight) ?? operands.push({ value, isMatrix: asWeight, nRowAxes }) - 1;
-    known.set(asWeight, number);
+    const alike = known.filter((number) => operands[number].isMatrix === asWeight);
+    const found = alike.find((number) => operands[number].nRowAxes === nRowAxes);
+    if (found !== undefined) return found;
+    const number = operands.length;
+    operands.push({ value, isMatrix: asWeight, nRowAxes, place: alike.length > 0 ? operands[alike[0]].place : number });
+    known.push(number);
     return number;
   };
   const alias = (value: Value, number: number): void => {
-    numbers.set(value, new Map([[false, number]]));
+    numbers.set(value, [number]);
   };
+  const placesOf = (numbers: readonly number[]): number[] =>
+    numbers.filter((n) => n >= 0).map((n) => operands[n].place);
 
   const instructions: Instruction[] = [];
   for (const node of tape.nodes) {
@@ -90,7 +99,7 @@ export function lower(tape: Tape): LoweredProgram {
       if (value.type === "cache") alias(value, inputs[node.inputs.findIndex((input) => input?.type === "cache")]);
       return numberOf(value);
     });
-    instructions.push({ node, operands: [...inputs, ...outputs], reads: inputs, writes: outputs });
+    instructions.push({ node, operands: [...inputs, ...outputs], reads: placesOf(inputs), writes: placesOf(outputs) });
   }
   // Taps come after all nodes, so that asking for one renumbers nothing.
   const tapped = instructions.map((instruction): Instruction => {
@@ -102,7 +111,7 @@ export function lower(tape: Tape): LoweredProgram {
     return {
       ...instruction,
       operands: [...instruction.operands, ...numbers],
-      writes: [...instruction.writes, ...numbers.filter((number) => number >= 0)],
+      writes: [...instruction.writes, ...placesOf(numbers)],
     };
   });
   return assemble(tape, operands, tapped, numberOf);
@@ -117,12 +126,11 @@ function assemble(
   const outputs: Value[] = [];
   const outputIndex = new Map<number, number>();
   for (const value of tape.outputs.values()) {
-    const number = numberOf(value);
-    if (!outputIndex.has(number)) outputIndex.set(number, outputs.push(value) - 1);
+    const { place } = operands[numberOf(value)];
+    if (!outputIndex.has(place)) outputIndex.set(place, outputs.push(value) - 1);
   }
   const symbols = new SymbolTable();
-  const isArena = (number: number): boolean =>
-    number >= 0 && !isLeaf(operands[number].value.from) && !outputIndex.has(number);
+  const isArena = (place: number): boolean => !isLeaf(operands[place].value.from) && !outputIndex.has(place);
   const sizes = operands.map(({ value }) => symbols.sizeOf(value.shape));
   const { slotOf, slots } = planSlots(
     instructions.map(({ reads, writes }) => ({ reads: reads.filter(isArena), writes: writes.filter(isArena) })),
@@ -130,14 +138,15 @@ function assemble(
   );
 
   const tables = new LeafTables();
-  const operandWords = operands.map(({ value, isMatrix, nRowAxes }, number): number[] => {
-    const row = value.shape.slice(nRowAxes);
+  const operandWords = operands.map(({ value: { shape }, isMatrix, nRowAxes, place }): number[] => {
+    const row = shape.slice(nRowAxes);
     const nCols = row.every((dim) => typeof dim === "number") ? numel(row) : 0;
-    const output = outputIndex.get(number);
+    const { value } = operands[place];
+    const output = outputIndex.get(place);
     if (isLeaf(value.from))
-      return [...tables.place(value, value.from, isMatrix, nCols), nCols, ...inputSize(value, sizes[number])];
+      return [...tables.place(value, value.from, isMatrix, nCols), nCols, ...inputSize(value, sizes[place])];
     if (output !== undefined) return [OperandKind.output, output, nCols, ...NO_SIZE];
-    return [OperandKind.slot, slotOf.get(number) ?? 0, nCols, ...NO_SIZE];
+    return [OperandKind.slot, slotOf.get(place) ?? 0, nCols, ...NO_SIZE];
   });
   const instructionWords = instructions.flatMap(({ node, operands: numbers }) => encodeNode(node, numbers, symbols));
   for (const value of outputs) symbols.sizeOf(value.shape);

@@ -46,9 +46,10 @@ export async function* sweep(
         (edit) => edit && inSequence(placed(edit, place), tokens.length, Number.POSITIVE_INFINITY),
       );
       const own = edits.filter((edit) => edit !== undefined);
-      const start = Math.min(tokens.length - 1, ...own.map(firstPosition));
       const isIdle = onlyLast && own.every((edit) => cannotReach(edit, tokens.length, runtime.executor));
-      return { edits, start, isIdle };
+      // An idle one is the last row without edits, before which everything is shared.
+      const starts = isIdle ? [] : own.map(firstPosition);
+      return { edits, start: Math.min(tokens.length - 1, ...starts), isIdle };
     }),
   );
   const text = new SweptText(tokens, slots, request, runtime);

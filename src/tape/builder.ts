@@ -153,7 +153,8 @@ export function makeNode(
   const where = scope === "" ? op.name : `${scope} (${op.name})`;
   checkAttrs(op, attrs, where);
   const dims = bindDims(op.signature, inputs, attrs, where);
-  const broken = op.sizeError(Object.fromEntries([...dims.single].filter((entry) => isNumber(entry))));
+  const broken =
+    op.sizeError(Object.fromEntries([...dims.single].filter((entry) => isNumber(entry)))) ?? rowsError(op, inputs);
   if (broken !== undefined) {
     throw new TapeError("tape.shape", { path: where, expected: broken, got: describeInputs(op.signature, inputs) });
   }
@@ -164,6 +165,14 @@ export function makeNode(
     outputs.push({ type: slot.type, shape: cache?.shape ?? shapeOf(slot, dims, where), from: node });
   }
   return node;
+}
+
+/** Matrices lie as rows of one length, which programs state before any step. */
+function rowsError(op: Op, inputs: readonly (Value | undefined)[]): string | undefined {
+  const ragged = op.signature.inputs.find(({ name, dims = [] }, i) => {
+    return op.matrices.includes(name) && inputs[i]?.shape.slice(dims.length - 1).some((dim) => typeof dim !== "number");
+  });
+  return ragged && `a row of ${ragged.name} must have a length that is known before a step`;
 }
 
 function isNumber(entry: readonly [string, Dim]): entry is readonly [string, number] {

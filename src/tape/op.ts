@@ -57,7 +57,10 @@ interface OpBase {
   readonly doc: string;
   readonly signature: Signature;
   readonly attrs: Readonly<Record<string, AttrKind>>;
-  /** Inputs that a kernel takes as a matrix in the format in which it is stored, rather than as numbers. */
+  /**
+   * Inputs that a kernel takes as a matrix in the format in which it is stored, rather than as numbers. The last size of
+   * the signature, `...` or not, is a row's.
+   */
   readonly matrices: readonly string[];
   /** The invariant on sizes that is broken though the signature fits; sizes that a step fills in are left out. */
   readonly sizeError: (dims: Readonly<Record<string, number>>) => string | undefined;

@@ -67,7 +67,7 @@ export class Components {
     const mlps = range(stream.nMlps);
     if (detail !== "layer") {
       for (const layer of attentions) checkPlainPart(view, model, layer, "attn");
-      for (const layer of mlps) checkPlainPart(view, model, layer, "mlp");
+      for (const layer of mlps) checkPlainPart(view, model, layer, "mlp", !isSparse(model, layer));
     }
     this.#writers = [
       ...embeddings.map((kind) => pointWriter({ label: kind, kind }, kind, dModel)),
@@ -164,9 +164,10 @@ export function checkPlainPart(
   { tape, architecture }: Pick<Model, "tape" | "architecture">,
   layer: number,
   part: "attn" | "mlp",
+  mayBeNormed = true,
 ): void {
   const contribution = tape.points.get(`blocks.${layer}.${part}.contribution`);
-  const plain = [`blocks.${layer}.${part}.out`, `${postNorm(layer, part)}.out`];
+  const plain = [`blocks.${layer}.${part}.out`, ...(mayBeNormed ? [`${postNorm(layer, part)}.out`] : [])];
   if (plain.some((name) => tape.points.get(name) === contribution)) return;
   throw new RequestError("request.option", {
     path: view,

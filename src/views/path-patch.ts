@@ -92,6 +92,15 @@ export async function pathPatch(model: Model, options: PathPatchOptions): Promis
 
 function end(option: "from" | "to", model: Model, text: string): Address {
   const { addresses, positions } = model.address(text);
+  const [{ expert }] = addresses;
+  if (expert !== undefined) {
+    throw new RequestError("request.option", {
+      path: `pathPatch: ${option}`,
+      expected: "must have a value at every token",
+      got: `${text}, which has one where a token went to expert ${expert} alone`,
+      remedy: `Take a point of all experts, such as blocks.${addresses[0].entry.layer}.experts.post.`,
+    });
+  }
   if (addresses.length === 1 && positions === undefined) return addresses[0];
   throw new RequestError("request.option", {
     path: `pathPatch: ${option}`,
@@ -113,12 +122,17 @@ function heldPoints(
 ): string[] {
   const parts = through === "direct" ? ["attn.z", "mlp.out"] : ["attn.z"];
   const points = Array.from({ length: nLayers }, (_, i) => parts.map((part) => `blocks.${i}.${part}`)).flat();
-  const partOf = (point: string): string => point.split(".").slice(0, 3).join(".");
   return points.filter((point) => {
     const isSent = partOf(point) === partOf(from.name) && isBefore(from.name, point);
     const isReceived = partOf(point) === partOf(to.name) && !isBefore(to.name, point);
     return !isSent && !isReceived;
   });
+}
+
+/** The block and its attention, its MLP or another part of it; what stands in the place of an MLP is one. */
+function partOf(point: string): string {
+  const part = point.split(".").slice(0, 3).join(".");
+  return part.replace(/\.(?:router|experts|shared)$/, ".mlp");
 }
 
 function print({ from, to, through, metric, effect, rows }: PathPatch, width: number): string {

@@ -1,4 +1,4 @@
-import { matrices, ofHeads, storedIn, WeightSpec } from "./schema.ts";
+import { matrices, ofHeads, stored, storedIn, WeightSpec } from "./schema.ts";
 
 interface LatentSizes {
   readonly dModel: number;
@@ -47,11 +47,12 @@ export function latentAttentionWeights(layer: string, ggufLayer: string, c: Late
       [matrices(`${ggufLayer}.attn_v_b.weight`, nHeads), fused(fusedInGguf, values)],
     ),
     wO: at("o_proj.weight", "attn_output.weight", [dModel, dZ]),
+    // llama.cpp has no biases of these families.
     ...(c.attentionBias && {
-      ...(qLoraRank !== undefined && { bQLatent: at("q_a_proj.bias", "attn_q_a.bias", [qLoraRank]) }),
-      bKvLatent: at("kv_a_proj_with_mqa.bias", "attn_kv_a_mqa.bias", [kvLoraRank], latent),
-      bKRope: at("kv_a_proj_with_mqa.bias", "attn_kv_a_mqa.bias", [rope], shared),
-      bO: at("o_proj.bias", "attn_output.bias", [dModel]),
+      ...(qLoraRank !== undefined && { bQLatent: stored(`${layer}.self_attn.q_a_proj.bias`, [qLoraRank]) }),
+      bKvLatent: stored(`${layer}.self_attn.kv_a_proj_with_mqa.bias`, [kvLoraRank], latent),
+      bKRope: stored(`${layer}.self_attn.kv_a_proj_with_mqa.bias`, [rope], shared),
+      bO: stored(`${layer}.self_attn.o_proj.bias`, [dModel]),
     }),
   };
 }

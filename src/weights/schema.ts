@@ -44,26 +44,27 @@ export class WeightSpec {
   }
 }
 
-interface LayoutOptions {
+interface MatricesOptions {
   readonly transposed?: boolean;
   readonly rows?: Piece["rows"];
   readonly step?: number;
+}
+
+interface WholeOptions extends MatricesOptions {
   readonly offset?: number;
 }
 
-interface StoredOptions extends LayoutOptions {
+interface StoredOptions extends WholeOptions {
   /** Name in a GGUF file, where matrices are [out, in] always and nothing is taken off. */
   readonly gguf?: string;
   /** Heads of q or k whose rows a GGUF file holds as `adjacentPairs` says: those of its architecture "llama". */
   readonly ggufPairedHeads?: number;
-  /** Rows of the tensor in a GGUF file, where these are not those of the Hugging Face tensor. */
-  readonly ggufRows?: Piece["rows"];
 }
 
 /** Declares a weight that a Hugging Face checkpoint stores under `tensor`. */
 export function stored(tensor: string, shape: readonly number[], options: StoredOptions = {}): WeightSpec {
-  const { transposed, rows, step, offset, gguf, ggufPairedHeads: pairedHeads, ggufRows } = options;
-  const inGguf = { ...whole(gguf ?? "", ggufRows === undefined ? { rows, step } : { rows: ggufRows }), pairedHeads };
+  const { transposed, rows, step, offset, gguf, ggufPairedHeads: pairedHeads } = options;
+  const inGguf = { ...whole(gguf ?? "", { rows, step }), pairedHeads };
   return new WeightSpec(shape, [whole(tensor, { transposed, rows, step, offset })], gguf === undefined ? [] : [inGguf]);
 }
 
@@ -74,18 +75,20 @@ export function storedIn(layer: string, ggufLayer: string) {
 }
 
 /** The rows of one tensor, or a range of them. */
-export function whole(tensor: string, { transposed = false, rows, step, offset }: LayoutOptions = {}): Layout {
+export function whole(tensor: string, { transposed = false, rows, step, offset }: WholeOptions = {}): Layout {
   return { pieces: [{ tensor, rows, step }], transposed, offset };
 }
 
-/** The rows of each of `n` tensors, or the same range of each; `{e}` in their names stands for 0 to n - 1. */
-export function numbered(tensors: string, n: number, { transposed = false, rows, step }: LayoutOptions = {}): Layout {
-  const pieces = Array.from({ length: n }, (_, e) => ({ tensor: tensors.replace("{e}", `${e}`), rows, step }));
-  return { pieces, transposed };
+/** The rows of each of `n` tensors; `{e}` in their names stands for 0 to n - 1. */
+export function numbered(tensors: string, n: number): Layout {
+  return {
+    pieces: Array.from({ length: n }, (_, e) => ({ tensor: tensors.replace("{e}", `${e}`) })),
+    transposed: false,
+  };
 }
 
 /** The rows of each of `n` matrices in one tensor [n, out, in], or of each of n vectors [n, out]; or a range of each. */
-export function matrices(tensor: string, n: number, { transposed = false, rows, step }: LayoutOptions = {}): Layout {
+export function matrices(tensor: string, n: number, { transposed = false, rows, step }: MatricesOptions = {}): Layout {
   return { pieces: Array.from({ length: n }, (_, matrix) => ({ tensor, matrix, rows, step })), transposed };
 }
 
@@ -93,7 +96,7 @@ export function matrices(tensor: string, n: number, { transposed = false, rows, 
  * As `matrices`, of what is stored in MXFP4 with its scales apart: `{tensor}_blocks` u8 [n, out, in / 32, 16] and
  * `{tensor}_scales` u8 [n, out, in / 32] (`integrations/mxfp4.py` of transformers).
  */
-export function mxfp4Matrices(tensor: string, n: number, options: Omit<LayoutOptions, "transposed"> = {}): Layout {
+export function mxfp4Matrices(tensor: string, n: number, options: Omit<MatricesOptions, "transposed"> = {}): Layout {
   const { pieces, transposed } = matrices(`${tensor}_blocks`, n, options);
   return { pieces: pieces.map((piece) => ({ ...piece, scales: `${tensor}_scales` })), transposed };
 }

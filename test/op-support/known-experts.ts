@@ -158,6 +158,19 @@ const products: readonly KnownResult[] = [
     expected: [[300, 40]],
   },
   {
+    promise: "matmulIndexed takes matrices that an op gave, also beside an op to which they are other rows",
+    build: () => {
+      const matrices = ops.scaleBy(given([2, 2, 2], 1, 2, 3, 4, 5, 6, 7, 8), { factor: 10 });
+      const products = ops.matmulIndexed(given([1, 1, 2], 1, 0), matrices, ints("indices", 1, 2));
+      return [products, ops.selectRows(matrices, ints("one", 1))];
+    },
+    ints: { indices: [1, 0], one: [1] },
+    expected: [
+      [50, 70, 10, 30],
+      [50, 60, 70, 80],
+    ],
+  },
+  {
     promise: "weighExperts multiply each slot by its weight",
     build: () => ops.weighExperts(given([1, 2, 2], 1, 2, 3, INFINITY), given([1, 2], 10, 0)),
     expected: [[10, 20, 0, NAN]],
