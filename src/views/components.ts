@@ -158,7 +158,10 @@ function sparseWriters(model: Model, layer: number, { detail, nNeurons }: Reques
   ];
 }
 
-/** Heads and neurons write what their output weights say only where nothing but a norm stands between those and the stream. */
+/**
+ * Heads and neurons write what their output weights say only where nothing but a norm stands between those and the stream;
+ * experts only without one.
+ */
 export function checkPlainPart(
   view: string,
   { tape, architecture }: Pick<Model, "tape" | "architecture">,
