@@ -198,8 +198,9 @@ export const deepSeekV3 = defineArchitecture({
 
 /** Layers for multi-token prediction, which checkpoints hold as if they came after the last one. */
 function predictingLayers(nLayers: number, n: number): IgnoredTensors[] {
-  return Array.from({ length: n }, (_, i) => ({
-    pattern: new RegExp(`^model\\.layers\\.${nLayers + i}\\.`),
-    reason: "multi-token prediction (MTP), which no other layer reads",
-  }));
+  if (n === 0) return [];
+  // One pattern, since each is tried on every tensor that the model does not use.
+  const layers = Array.from({ length: n }, (_, i) => nLayers + i).join("|");
+  const reason = "multi-token prediction (MTP), which no other layer reads";
+  return [{ pattern: new RegExp(`^model\\.layers\\.(${layers})\\.`), reason }];
 }
