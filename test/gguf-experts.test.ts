@@ -122,6 +122,7 @@ describe("the metadata about experts", () => {
     ["expert_gating_func", u32(1)],
     ["expert_weights_norm", { type: "bool", value: true }],
     ["expert_weights_scale", f32(1)],
+    ["expert_shared_feed_forward_length", u32(0)],
   ];
 
   it("may say what the family computes anyway", async () => {
@@ -135,6 +136,7 @@ describe("the metadata about experts", () => {
     ["expert_weights_norm", { type: "bool", value: false }],
     ["expert_weights_scale", f32(2.5)],
     ["expert_group_count", u32(2)],
+    ["expert_shared_feed_forward_length", u32(8)],
   ])("must not say another %s", async (key, value) => {
     await expect(openGguf(await expertByExpert(), { [key]: value })).rejects.toThrow(
       `qwen3moe.${key}: every key must be understood`,

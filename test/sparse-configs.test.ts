@@ -55,6 +55,11 @@ describe("experts", () => {
   });
 });
 
+it("Qwen3 with experts may say what it computes anyway, as Qwen3-Coder does", () => {
+  const coder = { qkv_bias: false, use_qk_norm: true, shared_expert_intermediate_size: 0 };
+  expect(read({ ...QWEN3, ...coder })).toEqual(read(QWEN3));
+});
+
 describe("sparse layers of the Qwen families", () => {
   it.each<[Json, number[]]>([
     [{}, [0, 1, 2, 3]],
@@ -142,6 +147,8 @@ describe("a config with experts is refused", () => {
     ["more experts than memory", { ...QWEN3, num_experts: 1e9 }, /all layers have at most 131072; got 3 of 1000000000/],
     ["layers that are none", { ...QWEN2, mlp_only_layers: [1.5] }, /mlp_only_layers: must be a list of layers/],
     ["a text of layers", { ...QWEN2, mlp_only_layers: "1" }, /mlp_only_layers: must be a list of layers; got "1"/],
+    ["a shared expert in Qwen3", { ...QWEN3, shared_expert_intermediate_size: 8 }, /intermediate_size: only 0 is/],
+    ["heads without norms in Qwen3", { ...QWEN3, use_qk_norm: false }, /use_qk_norm: only true is supported/],
     ["clipped queries and keys", { ...OLMOE, clip_qkv: 8 }, /clip_qkv: must be null.* got 8/],
     ["heads of another size in OLMoE", { ...OLMOE, head_dim: 8 }, /head_dim: only 4 is supported/],
     ["gpt-oss without its rope scaling", { ...GPT_OSS, rope_scaling: null }, /rope_scaling: must be set/],

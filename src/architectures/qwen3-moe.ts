@@ -65,6 +65,9 @@ export const qwen3Moe = defineArchitecture({
     const window = r.sizeOrNull("sliding_window", 4096);
     r.require("hidden_act", "silu", "the activation of this family");
     r.raw("max_window_layers"); // A key of Qwen2's, which the class does not look at.
+    r.require("shared_expert_intermediate_size", 0, "no expert of this family is shared");
+    r.require("use_qk_norm", true, "heads of this family have norms");
+    r.require("qkv_bias", false, "attention_bias says it in this family");
     return {
       vocabSize: r.size("vocab_size"),
       dModel,
@@ -101,7 +104,10 @@ export const qwen3Moe = defineArchitecture({
     },
     // llama.cpp knows no other.
     reworded: () => ({ json: { norm_topk_prob: true }, keys: [] }),
-    neutral: { expert_gating_func: 1, expert_weights_norm: true, expert_weights_scale: 1 },
+    neutral: {
+      ...{ expert_gating_func: 1, expert_weights_norm: true, expert_weights_scale: 1 },
+      expert_shared_feed_forward_length: 0,
+    },
   },
 
   weights(c: Qwen3MoeConfig, has: HasWeight) {

@@ -10,6 +10,7 @@ export function expertCount(r: ConfigReader): number {
       path: r.pathOf("num_experts"),
       expected: "must be num_local_experts, which is another name of it",
       got: `${one} and ${other}`,
+      remedy: "Take the one that the weights have.",
     });
   }
   return one;

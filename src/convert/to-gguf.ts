@@ -57,8 +57,12 @@ export async function planGguf(source: ConversionSource, options: ConversionOpti
 
 function ggufLayout(name: string, { gguf: [layout] }: WeightSpec): Layout {
   if (layout !== undefined) return layout;
-  const expected = "GGUF must have a name for every weight of the model";
-  throw new ConfigError("config.unsupported", { path: `convert: ${name}`, expected, got: "none" });
+  throw new ConfigError("config.unsupported", {
+    path: `convert: ${name}`,
+    expected: "GGUF must have a name for every weight of the model",
+    got: "none",
+    remedy: "Convert to a folder instead.",
+  });
 }
 
 /** A matrix of one row, the gate of a shared expert, is a vector in GGUF. */

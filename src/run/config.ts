@@ -141,6 +141,7 @@ function checkSizes({ nHeads, nKvHeads, headDim, nLayers, sparse }: ModelConfig,
       path: fileName,
       expected: `a token must go to no more experts than a layer has, and all layers have at most ${MAX_EXPERTS}`,
       got: `${nExpertsPerToken} of ${nExperts} in ${nLayers} layers`,
+      remedy: "The file is damaged, or is no model's.",
     });
   }
   if (nHeads * nLayers > MAX_HEADS) {
@@ -148,6 +149,7 @@ function checkSizes({ nHeads, nKvHeads, headDim, nLayers, sparse }: ModelConfig,
       path: fileName,
       expected: `all layers together must have at most ${MAX_HEADS} heads`,
       got: `${nHeads} in ${nLayers} layers`,
+      remedy: "The file is damaged, or is no model's.",
     });
   }
   if (nHeads % nKvHeads !== 0) {
