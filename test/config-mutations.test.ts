@@ -89,7 +89,9 @@ describe.each(NAMES)("%s", (name) => {
     const host = { nowMs: () => performance.now(), pause: async () => undefined };
     let nOpened = 0;
     const making = mutations(name).filter(({ path: [key] }) => !Object.hasOwn(BOOKKEEPING, key as string));
-    for (const { what, json } of making.filter(({ json }) => refusal(json) === undefined)) {
+    // Running takes longest, so of those that make a model every third is run.
+    const models = making.filter(({ json }) => refusal(json) === undefined).filter((_, i) => i % 3 === 0);
+    for (const { what, json } of models) {
       const folder = new MemoryFolder({ ...weights, "config.json": utf8(JSON.stringify(json)) });
       const model = await openModel({ folder }, host, [reference]).catch((error: unknown) => error);
       if (model instanceof Error) {
@@ -103,6 +105,6 @@ describe.each(NAMES)("%s", (name) => {
       await opened.close();
       nOpened++;
     }
-    expect(nOpened).toBeGreaterThan(10);
+    expect(nOpened).toBeGreaterThan(3);
   });
 });
