@@ -11,11 +11,20 @@ const everyBackend = [
   ...["view-attention", "view-diff", "view-head", "view-neuron", "view-residual"],
 ];
 
-const all = { name: "reference", include: ["test/**/*.test.ts"] };
+/** What replaces modules of golgi, or has to do with processes: each file has modules of its own. */
+const apart = [
+  ...["program", "cli*", "chat-cli", "sampling-cli", "hub*", "html", "examples", "bench", "native-*"],
+  ...["architecture", "changed-files", "fuzz/*"],
+].map((name) => `test/${name}.test.ts`);
+
+/** All others share theirs: loading modules for each took a fifth of the time. */
+const shared = { name: "reference", include: ["test/**/*.test.ts"], exclude: apart, isolate: false };
+const own = { name: "apart", include: apart };
 const native = {
   name: "native",
   include: everyBackend.map((name) => `test/${name}.test.ts`),
   env: { GOLGI_BACKEND: "native" },
+  isolate: false,
 };
 
 /** Begins with what takes longest, which builds the native engine once more, so that the rest runs beside it. */
@@ -35,7 +44,7 @@ export default defineConfig({
     // One more than cores, since some files wait for servers and child processes.
     maxWorkers: availableParallelism() + 1,
     // The native engine is there wherever a C++ compiler is.
-    projects: [all, ...(existsSync("native/build/Release/golgi.node") ? [native] : [])].map((test) => ({
+    projects: [shared, own, ...(existsSync("native/build/Release/golgi.node") ? [native] : [])].map((test) => ({
       extends: true as const,
       test,
     })),

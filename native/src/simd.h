@@ -9,6 +9,9 @@
 //                                                      and no byte beyond the n-th is touched
 //   load_f16(p)  load_bf16(p)  load_i8(p)              as floats, from uint16_t / uint16_t / int8_t
 //   load_f16(p, n)  load_bf16(p, n)  load_i8(p, n)     their first n
+//   look_up_halves(p, table, to)                       of 16 bytes as 32 floats in to[32 / lanes]: table[low half] of each,
+//                                                      then table[high half] of each; table is int8_t[16]
+//   look_up_pairs(p, table, to)                        as look_up_halves, but each byte's low half, then its high half
 //   all_f16(h)                                         every lane the binary16 h
 //   store_f16(x, p)  store_f16(x, p, n)                rounded to nearest even
 //   a + b  a - b  a * b  a / b  -a  a += b  a *= b

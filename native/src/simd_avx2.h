@@ -54,6 +54,35 @@ inline Floats load_i8(const int8_t* p, int64_t n) {
   return load_i8(part);
 }
 
+/// The numbers of 16 pairs' low and high halves.
+struct PairNumbers {
+  __m128i low, high;
+
+  PairNumbers(const uint8_t* p, const int8_t (&table)[16]) {
+    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    const __m128i half = _mm_set1_epi8(15);
+    low = _mm_shuffle_epi8(numbers, _mm_and_si128(pairs, half));
+    high = _mm_shuffle_epi8(numbers, _mm_and_si128(_mm_srli_epi16(pairs, 4), half));
+  }
+};
+
+inline Floats widen_i8(__m128i bytes) { return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))}; }
+inline void widen_i8(__m128i first, __m128i second, Floats (&to)[4]) {
+  to[0] = widen_i8(first);
+  to[1] = widen_i8(_mm_unpackhi_epi64(first, first));
+  to[2] = widen_i8(second);
+  to[3] = widen_i8(_mm_unpackhi_epi64(second, second));
+}
+inline void look_up_halves(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[32 / Floats::lanes]) {
+  const PairNumbers numbers(p, table);
+  widen_i8(numbers.low, numbers.high, to);
+}
+inline void look_up_pairs(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[32 / Floats::lanes]) {
+  const PairNumbers numbers(p, table);
+  widen_i8(_mm_unpacklo_epi8(numbers.low, numbers.high), _mm_unpackhi_epi8(numbers.low, numbers.high), to);
+}
+
 inline Floats all_f16(uint16_t h) { return {_mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)))}; }
 
 inline void store_f16(Floats x, uint16_t* p) {

@@ -55,6 +55,36 @@ inline Floats load_i8(const int8_t* p, int64_t n) {
   return load_i8(part);
 }
 
+/// The numbers of 16 pairs' low and high halves.
+struct PairNumbers {
+  int8x16_t low, high;
+
+  PairNumbers(const uint8_t* p, const int8_t (&table)[16]) {
+    const uint8x16_t pairs = vld1q_u8(p);
+    const int8x16_t numbers = vld1q_s8(table);
+    low = vqtbl1q_s8(numbers, vandq_u8(pairs, vdupq_n_u8(15)));
+    high = vqtbl1q_s8(numbers, vshrq_n_u8(pairs, 4));
+  }
+};
+
+inline void widen_i8(int8x16_t bytes, Floats* to) {
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
+  to[0].v = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+  to[1].v = vcvtq_f32_s32(vmovl_s16(vget_high_s16(low)));
+  to[2].v = vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+  to[3].v = vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)));
+}
+inline void look_up_halves(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[8]) {
+  const PairNumbers numbers(p, table);
+  widen_i8(numbers.low, to);
+  widen_i8(numbers.high, to + 4);
+}
+inline void look_up_pairs(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[8]) {
+  const PairNumbers numbers(p, table);
+  widen_i8(vzip1q_s8(numbers.low, numbers.high), to);
+  widen_i8(vzip2q_s8(numbers.low, numbers.high), to + 4);
+}
+
 inline Floats all_f16(uint16_t h) { return {vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)))}; }
 
 inline void store_f16(Floats x, uint16_t* p) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x.v))); }

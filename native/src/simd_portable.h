@@ -70,6 +70,18 @@ inline Floats load_i8(const int8_t* p) {
 inline Floats load_i8(const int8_t* p, int64_t n) {
   return lanewise(n, [&](int64_t i) { return float(p[i]); });
 }
+inline void look_up_halves(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[8]) {
+  for (int64_t v = 0; v < 4; v++, p += 4) {
+    to[v] = lanewise([&](int64_t i) { return float(table[p[i] & 15]); });
+    to[4 + v] = lanewise([&](int64_t i) { return float(table[p[i] >> 4]); });
+  }
+}
+inline void look_up_pairs(const uint8_t* p, const int8_t (&table)[16], Floats (&to)[8]) {
+  for (int64_t v = 0; v < 8; v++, p += 2) {
+    to[v] = lanewise([&](int64_t i) { return float(table[p[i / 2] >> 4 * (i % 2) & 15]); });
+  }
+}
+
 inline Floats all_f16(uint16_t h) { return Floats::all(f16_to_f32(h)); }
 
 inline void store_f16(Floats x, uint16_t* p, int64_t n = Floats::lanes) {

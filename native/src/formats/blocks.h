@@ -68,11 +68,12 @@ constexpr Blocks scaled_blocks() {
   return {info.block, info.block_bytes, &decode_scaled<F>};
 }
 
-/// The binary16 at any address.
-inline float f16_at(const uint8_t* from) {
+/// The bits of the binary16 at any address.
+inline uint16_t f16_bits_at(const uint8_t* from) {
   uint16_t half;
   std::memcpy(&half, from, sizeof half);
-  return f16_to_f32(half);
+  return half;
 }
+inline float f16_at(const uint8_t* from) { return f16_to_f32(f16_bits_at(from)); }
 
 }  // namespace golgi::GOLGI_ISA

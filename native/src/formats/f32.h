@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "../kernel.h"
 #include "../simd.h"
 
 namespace golgi::GOLGI_ISA {
@@ -23,12 +24,11 @@ struct F32 {
   static Floats load(const uint8_t* row, int64_t i, int64_t n) { return Floats::load(at(row, i), n); }
 
   template <int n_columns>
-  struct Block {
-    Floats w;
-
-    explicit Block(const uint8_t* start) : w(load(start, 0)) {}
-    Floats times(const float* x, Floats sum) const { return fma(w, Floats::load(x), sum); }
-  };
+  static void add_products(const StoredRow& row, int64_t b, const float* const (&x)[n_columns],
+                           Floats (&sums)[n_columns]) {
+    const Floats w = load(row.data, b * block);
+    for (int c = 0; c < n_columns; c++) sums[c] = fma(w, Floats::load(x[c] + b * block), sums[c]);
+  }
 };
 
 }  // namespace golgi::GOLGI_ISA

@@ -6,11 +6,11 @@
 //   element(row, i)        one element
 //   load(row, i)           elements [i, i + lanes), i a multiple of lanes
 //   load(row, i, n)        only n of them, 0 < n < lanes, at the end of a row: the other lanes are 0
-//   Block<n_columns>       one block, decoded as suits products with n_columns rows of activations
-//     (start)              from its first byte
-//     times(x, sum)        sum + products with x[0 .. block), lane by lane: the dot product is the sum of the lanes
+//   add_products(row, b, x, sums)
+//                          sums[c] += block b times x[c][b * block ..]; the dot product is the sum of the lanes at the end
 //
-// Rows need no alignment.
+// Some `Blocks` have add_products too, or a Prepared<n_columns>(x, n_k) with it, which is made once for many rows
+// (decoded_dot.h). Rows need no alignment.
 #pragma once
 
 #include "../kernel.h"

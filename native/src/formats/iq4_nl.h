@@ -3,21 +3,17 @@
 #pragma once
 
 #include "blocks.h"
+#include "scaled_ints.h"
 
 namespace golgi::GOLGI_ISA {
 
-constexpr float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+constexpr int8_t iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 struct IQ4_NL {
   static constexpr Format format = Format::iq4_nl;
 
-  static void decode(const uint8_t* from, float* __restrict to) {
-    const float scale = f16_at(from);
-    const uint8_t* pairs = from + 2;
-    for (int i = 0; i < 16; i++) {
-      to[i] = scale * iq4_levels[pairs[i] & 15];
-      to[16 + i] = scale * iq4_levels[pairs[i] >> 4];
-    }
+  static void decode(const uint8_t* from, float* to) {
+    ints_of_halves(from + 2, iq4_levels).store_scaled(all_f16(f16_bits_at(from)), to);
   }
 };
 

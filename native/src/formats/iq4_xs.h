@@ -9,7 +9,7 @@ namespace golgi::GOLGI_ISA {
 struct IQ4_XS {
   static constexpr Format format = Format::iq4_xs;
 
-  static void decode(const uint8_t* from, float* __restrict to) {
+  static void decode(const uint8_t* from, float* to) {
     const float block_scale = f16_at(from);
     uint16_t scales_high;
     std::memcpy(&scales_high, from + 2, sizeof scales_high);
@@ -17,11 +17,8 @@ struct IQ4_XS {
       const int scale_low = from[4 + (group >> 1)] >> 4 * (group & 1) & 15;
       const int scale_high = scales_high >> 2 * group & 3;
       const float scale = block_scale * static_cast<float>((scale_low | scale_high << 4) - 32);
-      const uint8_t* pairs = from + 8 + 16 * group;
-      for (int i = 0; i < 16; i++) {
-        to[32 * group + i] = scale * iq4_levels[pairs[i] & 15];
-        to[32 * group + 16 + i] = scale * iq4_levels[pairs[i] >> 4];
-      }
+      const Ints ints = ints_of_halves(from + 8 + 16 * group, iq4_levels);
+      ints.store_scaled(Floats::all(scale), to + 32 * group);
     }
   }
 };

@@ -2,44 +2,39 @@
 // src/tensor/formats/mxfp4.ts.
 #pragma once
 
+#include <array>
+#include <bit>
+
 #include "blocks.h"
+#include "scaled_ints.h"
 
 namespace golgi::GOLGI_ISA {
 
-constexpr int64_t fp4_block = info_of(Format::mxfp4).block;
+/// Twice the 4-bit floats; both zeros are 0.
+constexpr int8_t fp4_doubles[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/// Twice a 4-bit float: 0, 1, 2, 3, 4, 6, 8, 12 or the negative of one; both zeros are 0.
-inline int8_t fp4_double(uint8_t code) {
-  // Compilers vectorise arithmetic, but no tables.
-  const int8_t magnitude = code & 7;
-  const int8_t twice = magnitude + (magnitude > 4) + (magnitude > 5) + (magnitude > 6 ? 3 : 0);
-  return code & 8 ? -twice : twice;
-}
-
-/// The numbers of a block from their doubles.
-inline void scale_fp4(const int8_t* doubles, uint32_t exponent, float* __restrict to) {
-  // 2^(e - 128), of which the two smallest are subnormal.
-  const float scale = std::bit_cast<float>(exponent < 2 ? 0x200000u << exponent : (exponent - 1) << 23);
-  if constexpr (Floats::lanes > 4) {
-    // More than twice as fast as what g++ 12 makes of the plain loop.
-    const Floats factor = Floats::all(scale);
-    for (int64_t i = 0; i < fp4_block; i += Floats::lanes) (load_i8(doubles + i) * factor).store(to + i);
-  } else {
-    for (int64_t i = 0; i < fp4_block; i++) to[i] = static_cast<float>(doubles[i]) * scale;
-  }
-}
+/// What those are multiplied with, 2^(e - 128) for each exponent e; the two smallest are subnormal.
+constexpr auto fp4_scales = [] {
+  std::array<float, 256> scales{};
+  for (uint32_t e = 0; e < 256; e++) scales[e] = std::bit_cast<float>(e < 2 ? 0x200000u << e : (e - 1) << 23);
+  return scales;
+}();
+inline Floats fp4_scale(uint8_t exponent) { return Floats::all(fp4_scales[exponent]); }
 
 struct MXFP4 {
   static constexpr Format format = Format::mxfp4;
+  static constexpr int64_t block = info_of(format).block;
+  static constexpr int64_t block_bytes = info_of(format).block_bytes;
 
-  static void decode(const uint8_t* from, float* __restrict to) {
-    const uint8_t* pairs = from + 1;
-    int8_t doubles[fp4_block];
-    for (int i = 0; i < fp4_block / 2; i++) {
-      doubles[i] = fp4_double(pairs[i] & 15);
-      doubles[fp4_block / 2 + i] = fp4_double(pairs[i] >> 4);
-    }
-    scale_fp4(doubles, from[0], to);
+  static Ints ints(const uint8_t* from) { return ints_of_halves(from + 1, fp4_doubles); }
+
+  static void decode(const uint8_t* from, float* to) { ints(from).store_scaled(fp4_scale(from[0]), to); }
+
+  template <int n_columns>
+  static void add_products(const StoredRow& row, int64_t b, const float* const (&x)[n_columns],
+                           Floats (&sums)[n_columns]) {
+    const uint8_t* from = row.data + b * block_bytes;
+    ints(from).add_products(fp4_scale(from[0]), x, b * block, sums);
   }
 };
 

@@ -9,14 +9,18 @@ namespace golgi::GOLGI_ISA {
 
 struct MXFP4_SPLIT {
   static constexpr Format format = Format::mxfp4_split;
+  static constexpr int64_t block = info_of(format).block;
+  static constexpr int64_t block_bytes = info_of(format).block_bytes;
 
-  static void decode(const uint8_t* pairs, const uint8_t* exponent, int64_t, float* __restrict to) {
-    int8_t doubles[fp4_block];
-    for (int i = 0; i < fp4_block / 2; i++) {
-      doubles[2 * i] = fp4_double(pairs[i] & 15);
-      doubles[2 * i + 1] = fp4_double(pairs[i] >> 4);
-    }
-    scale_fp4(doubles, *exponent, to);
+  static void decode(const uint8_t* pairs, const uint8_t* exponent, int64_t, float* to) {
+    ints_of_pairs(pairs, fp4_doubles).store_scaled(fp4_scale(*exponent), to);
+  }
+
+  template <int n_columns>
+  static void add_products(const StoredRow& row, int64_t b, const float* const (&x)[n_columns],
+                           Floats (&sums)[n_columns]) {
+    const Ints ints = ints_of_pairs(row.data + b * block_bytes, fp4_doubles);
+    ints.add_products(fp4_scale(row.scales[b]), x, b * block, sums);
   }
 };
 

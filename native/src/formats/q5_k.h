@@ -13,10 +13,11 @@ struct Q5_K {
   static void decode(const uint8_t* from, float* __restrict to) {
     const float block_scale = f16_at(from);
     const float block_minimum = f16_at(from + 2);
+    const GroupScales groups(from);
     const uint8_t* high = from + 16;
     for (int group = 0; group < 8; group++) {
-      const float scale = block_scale * group_scale(from + 4, group);
-      const float minimum = block_minimum * group_minimum(from + 4, group);
+      const float scale = block_scale * groups.ints[group];
+      const float minimum = block_minimum * groups.ints[8 + group];
       const uint8_t* low = from + 48 + 32 * (group >> 1);
       const int shift = 4 * (group & 1);
       for (int i = 0; i < 32; i++) {

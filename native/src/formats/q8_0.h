@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "../half.h"
+#include "../kernel.h"
 #include "../simd.h"
+#include "scaled_ints.h"
 
 namespace golgi::GOLGI_ISA {
 
@@ -32,30 +34,13 @@ struct Q8_0 {
   static Floats load(const uint8_t* row, int64_t i, int64_t) { return load(row, i); }
 
   template <int n_columns>
-  struct Block {
-    static constexpr int64_t n = block / Floats::lanes;
-    // Scaling products costs one more fma a column, scaling the weights one multiplication a vector.
-    static constexpr bool scales_weights = n_columns > n;
-    Floats w[n];
-    Floats factor;
-
-    explicit Block(const uint8_t* start) : factor(all_f16(scale(start))) {
-      for (int64_t v = 0; v < n; v++) {
-        w[v] = load_i8(quants(start) + v * Floats::lanes);
-        if constexpr (scales_weights) w[v] *= factor;
-      }
-    }
-    Floats times(const float* x, Floats sum) const {
-      if constexpr (scales_weights) {
-        for (int64_t v = 0; v < n; v++) sum = fma(w[v], Floats::load(x + v * Floats::lanes), sum);
-        return sum;
-      } else {
-        Floats products = w[0] * Floats::load(x);
-        for (int64_t v = 1; v < n; v++) products = fma(w[v], Floats::load(x + v * Floats::lanes), products);
-        return fma(factor, products, sum);
-      }
-    }
-  };
+  static void add_products(const StoredRow& row, int64_t b, const float* const (&x)[n_columns],
+                           Floats (&sums)[n_columns]) {
+    const uint8_t* start = row.data + b * block_bytes;
+    Ints ints;
+    for (int64_t v = 0; v < Ints::n; v++) ints.of[v] = load_i8(quants(start) + v * Floats::lanes);
+    ints.add_products(all_f16(scale(start)), x, b * block, sums);
+  }
 };
 
 }  // namespace golgi::GOLGI_ISA

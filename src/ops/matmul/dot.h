@@ -32,18 +32,18 @@ struct Dots {
   // Of vectors of 16, one row of a format that takes much decoding is slower for it; of 8 it is a tenth faster.
   static constexpr bool prefetches = n_rows > 1 || F::block == Floats::lanes || Floats::lanes < 16;
 
-  Floats sums[n_rows][n_columns][n_sums];
+  Floats sums[n_rows][n_sums][n_columns];
 
   /// Of elements [0, n_k).
-  Dots(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t n_k) {
-    for (auto& row : sums) for (auto& column : row) for (Floats& sum : column) sum = Floats::zero();
+  Dots(const F& format, const StoredRow (&rows)[n_rows], const float* const (&x)[n_columns], int64_t n_k) {
+    for (auto& row : sums) for (auto& turn : row) for (Floats& sum : turn) sum = Floats::zero();
     const int64_t n_blocks = n_k / F::block;
     int64_t b = 0;
     for (; b + n_unrolled <= n_blocks; b += n_unrolled) {
       if constexpr (prefetches) prefetch_step(rows, b);
-      for (int u = 0; u < n_unrolled; u++) add_block(rows, x, b + u, u % n_sums);
+      for (int u = 0; u < n_unrolled; u++) add_block(format, rows, x, b + u, u % n_sums);
     }
-    for (; b < n_blocks; b++) add_block(rows, x, b, 0);
+    for (; b < n_blocks; b++) add_block(format, rows, x, b, 0);
     if constexpr (F::block == Floats::lanes) {
       const int64_t n = n_k - n_blocks * F::block;
       if (n > 0) add_part(rows, x, n_blocks * F::block, n);
@@ -51,31 +51,29 @@ struct Dots {
   }
 
   float total(int row, int column) const {
-    const Floats(&s)[n_sums] = sums[row][column];
-    if constexpr (n_sums == 4) return sum((s[0] + s[1]) + (s[2] + s[3]));
-    if constexpr (n_sums == 2) return sum(s[0] + s[1]);
-    return sum(s[0]);
+    const auto s = [&](int turn) { return sums[row][turn][column]; };
+    if constexpr (n_sums == 4) return sum((s(0) + s(1)) + (s(2) + s(3)));
+    if constexpr (n_sums == 2) return sum(s(0) + s(1));
+    return sum(s(0));
   }
 
  private:
-  static void prefetch_step(const uint8_t* const (&rows)[n_rows], int64_t b) {
-    for (const uint8_t* row : rows) {
-      const uint8_t* ahead = row + b * F::block_bytes + prefetch_bytes;
+  static void prefetch_step(const StoredRow (&rows)[n_rows], int64_t b) {
+    for (const StoredRow& row : rows) {
+      const uint8_t* ahead = row.data + b * F::block_bytes + prefetch_bytes;
       for (int64_t line = 0; line < n_unrolled * F::block_bytes; line += 64) prefetch_far(ahead + line);
     }
   }
 
-  void add_block(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t b, int s) {
-    for (int r = 0; r < n_rows; r++) {
-      const typename F::template Block<n_columns> w(rows[r] + b * F::block_bytes);
-      for (int c = 0; c < n_columns; c++) sums[r][c][s] = w.times(x[c] + b * F::block, sums[r][c][s]);
-    }
+  void add_block(const F& format, const StoredRow (&rows)[n_rows], const float* const (&x)[n_columns], int64_t b,
+                 int s) {
+    for (int r = 0; r < n_rows; r++) format.add_products(rows[r], b, x, sums[r][s]);
   }
 
-  void add_part(const uint8_t* const (&rows)[n_rows], const float* const (&x)[n_columns], int64_t i, int64_t n) {
+  void add_part(const StoredRow (&rows)[n_rows], const float* const (&x)[n_columns], int64_t i, int64_t n) {
     for (int r = 0; r < n_rows; r++) {
-      const Floats w = F::load(rows[r], i, n);
-      for (int c = 0; c < n_columns; c++) sums[r][c][0] = fma(w, Floats::load(x[c] + i, n), sums[r][c][0]);
+      const Floats w = F::load(rows[r].data, i, n);
+      for (int c = 0; c < n_columns; c++) sums[r][0][c] = fma(w, Floats::load(x[c] + i, n), sums[r][0][c]);
     }
   }
 };
@@ -96,30 +94,41 @@ struct DotChunk {
   }
 };
 
-template <class F, int n_rows, int n_columns>
-inline void store_dots(const DotChunk& chunk, RowReader& reader, int64_t output, const float* const (&x)[n_columns],
-                       int64_t column) {
-  const uint8_t* rows[n_rows];
-  for (int r = 0; r < n_rows; r++) rows[r] = reader.row(chunk.first_row + output + r).data;
-  const Dots<F, n_rows, n_columns> dots(rows, x, chunk.n_k);
+/// The format, with what it has to know of these rows of activations beforehand, if anything.
+template <class F, int n_columns>
+inline auto prepare(F format, const float* const (&x)[n_columns], int64_t n_k) {
+  if constexpr (requires { typename F::template Prepared<n_columns>; }) {
+    return typename F::template Prepared<n_columns>(x, n_k);
+  } else {
+    return format;
+  }
+}
+
+template <int n_rows, class F, int n_columns>
+inline void store_dots(const F& format, const DotChunk& chunk, RowReader& reader, int64_t output,
+                       const float* const (&x)[n_columns], int64_t column) {
+  StoredRow rows[n_rows];
+  for (int r = 0; r < n_rows; r++) rows[r] = reader.row(chunk.first_row + output + r);
+  const Dots<F, n_rows, n_columns> dots(format, rows, x, chunk.n_k);
   for (int c = 0; c < n_columns; c++) {
     for (int r = 0; r < n_rows; r++) chunk.store(column + c, output + r, dots.total(r, c));
   }
 }
 
 /// The chunk's outputs of `n_columns` rows of activations.
-template <class F, int n_columns>
-inline void dot_columns(const DotChunk& chunk, int64_t column) {
+template <int n_columns, class F>
+inline void dot_columns(F format, const DotChunk& chunk, int64_t column) {
   constexpr int64_t activation_bytes = 12288;
   constexpr int n_shared = std::clamp(Floats::registers / 2 / n_columns, 1, 4);
   const float* x[n_columns];
   for (int c = 0; c < n_columns; c++) x[c] = chunk.x[column + c];
+  const auto prepared = prepare(format, x, chunk.n_k);
   RowReader reader = chunk.reader();
   int64_t i = chunk.begin;
   if (n_columns * chunk.n_k * 4 > activation_bytes) {
-    for (; i + n_shared <= chunk.end; i += n_shared) store_dots<F, n_shared, n_columns>(chunk, reader, i, x, column);
+    for (; i + n_shared <= chunk.end; i += n_shared) store_dots<n_shared>(prepared, chunk, reader, i, x, column);
   }
-  for (; i < chunk.end; i++) store_dots<F, 1, n_columns>(chunk, reader, i, x, column);
+  for (; i < chunk.end; i++) store_dots<1>(prepared, chunk, reader, i, x, column);
 }
 
 /// Calls `work(column, n_columns)` for groups of the rows of activations, with a constant as their number.
@@ -136,9 +145,9 @@ inline void for_columns(int64_t n, const Work& work) {
 }
 
 template <class F>
-inline void dot_products(F, const DotChunk& chunk) {
+inline void dot_products(F format, const DotChunk& chunk) {
   // After the first columns the chunk's weights lie in the second-level cache.
-  for_columns(chunk.n_columns, [&](int64_t column, auto n_columns) { dot_columns<F, n_columns>(chunk, column); });
+  for_columns(chunk.n_columns, [&](int64_t column, auto n_columns) { dot_columns<n_columns>(format, chunk, column); });
 }
 
 /// How many of `n_outputs` outputs, whose weight rows have `row_bytes`, make a chunk.
