@@ -25,10 +25,6 @@ export type Dtype = keyof typeof DTYPE_SIZE_BYTES;
 export const COMPUTE_DTYPES = ["f32", "f16", "bf16"] as const satisfies readonly Dtype[];
 export type ComputeDtype = (typeof COMPUTE_DTYPES)[number];
 
-export function isComputeDtype(dtype: Dtype): dtype is ComputeDtype {
-  return (COMPUTE_DTYPES as readonly Dtype[]).includes(dtype);
-}
-
 /** Storage of real numbers in a run: float32, or float64 where the reference is used as a measuring rod. */
 export type FloatArray = Float32Array | Float64Array;
 export type Precision = "f32" | "f64";
