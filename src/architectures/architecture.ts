@@ -8,7 +8,7 @@ import { buildTape, cacheLeaf, input, point, weight } from "../tape/builder.ts";
 import type { Tape } from "../tape/tape.ts";
 import type { KvType, Value } from "../tape/value.ts";
 import type { IgnoredTensors } from "../weights/bind.ts";
-import { type Bound, boundTree, type WeightSpec, type WeightTree } from "../weights/schema.ts";
+import { type Bound, boundTree, stored, type WeightSpec, type WeightTree } from "../weights/schema.ts";
 
 /** Whether a checkpoint holds the tensor of a weight. */
 export type HasWeight = (spec: WeightSpec) => boolean;
@@ -63,6 +63,16 @@ export function tieEmbedding(embed: WeightSpec, unembed: WeightSpec, tied: boole
   if (!tied && has(unembed)) return { embed, unembed };
   const both = !has(embed) && has(unembed) ? unembed : embed;
   return { embed: both, unembed: both };
+}
+
+/** `tieEmbedding` of a family that calls both as Llama does. */
+export function embeddings(
+  { vocabSize, dModel, tiedEmbedding }: ModelConfig & { readonly tiedEmbedding: boolean },
+  has: HasWeight,
+) {
+  const embed = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
+  const unembed = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
+  return tieEmbedding(embed, unembed, tiedEmbedding, has);
 }
 
 /** Why layers with experts lack some points: those of an MLP, and those of routers that choose in another way. */

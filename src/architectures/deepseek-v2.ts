@@ -19,8 +19,9 @@ import { deepSeekV2Router } from "../nn/routers.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { latentAttentionWeights } from "../weights/latent-attention.ts";
+import { gatedMlpWeights } from "../weights/llama-names.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
-import { ABSENT_WITH_EXPERTS, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { ABSENT_WITH_EXPERTS, defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * DeepSeek-V2, V2-Lite and V2.5 (arXiv:2405.04434).
@@ -111,11 +112,9 @@ export const deepSeekV2 = defineArchitecture({
   cacheShape: ({ qkRopeHeadDim, kvLoraRank }) => [1, qkRopeHeadDim, kvLoraRank],
 
   weights(c: DeepSeekV2Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
+    const { dModel } = c;
     const { nExperts, dExpert, dShared, layers } = c.sparse;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: layers.map((isSparse, i) => {
@@ -143,11 +142,7 @@ export const deepSeekV2 = defineArchitecture({
                 },
               }
             : {
-                mlp: {
-                  wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-                  wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-                  wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-                },
+                mlp: gatedMlpWeights(at, c),
               }),
         };
       }),

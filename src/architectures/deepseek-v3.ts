@@ -22,8 +22,9 @@ import type { Pairing } from "../ops/rotate/rotate.ts";
 import { point, scope } from "../tape/builder.ts";
 import type { IgnoredTensors } from "../weights/bind.ts";
 import { latentAttentionWeights } from "../weights/latent-attention.ts";
+import { gatedMlpWeights } from "../weights/llama-names.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
-import { ABSENT_WITH_EXPERTS, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { ABSENT_WITH_EXPERTS, defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * DeepSeek-V3 (arXiv:2412.19437), DeepSeek-R1 (arXiv:2501.12948) and Kimi K2 (arXiv:2507.20534).
@@ -118,11 +119,9 @@ export const deepSeekV3 = defineArchitecture({
   cacheShape: ({ qkRopeHeadDim, kvLoraRank }) => [1, qkRopeHeadDim, kvLoraRank],
 
   weights(c: DeepSeekV3Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
+    const { dModel } = c;
     const { nExperts, dExpert, dShared, layers } = c.sparse;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: layers.map((isSparse, i) => {
@@ -151,11 +150,7 @@ export const deepSeekV3 = defineArchitecture({
                 },
               }
             : {
-                mlp: {
-                  wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-                  wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-                  wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-                },
+                mlp: gatedMlpWeights(at, c),
               }),
         };
       }),

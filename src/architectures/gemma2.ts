@@ -8,8 +8,9 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, scaleBy, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights, gatedMlpWeights } from "../weights/llama-names.ts";
 import { stored, storedIn } from "../weights/schema.ts";
-import { cappedLogits, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { cappedLogits, defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * Gemma 2 (arXiv:2408.00118).
@@ -99,31 +100,21 @@ export const gemma2 = defineArchitecture({
   },
 
   weights(c: Gemma2Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
+    const { dModel } = c;
     const gain = { offset: 1 };
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
         const at = storedIn(`model.layers.${i}`, `blk.${i}`);
-        const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel], gain) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
           },
           ln1Post: { gain: at("post_attention_layernorm.weight", "post_attention_norm.weight", [dModel], gain) },
           ln2: { gain: at("pre_feedforward_layernorm.weight", "ffn_norm.weight", [dModel], gain) },
-          mlp: {
-            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-          },
+          mlp: gatedMlpWeights(at, c),
           ln2Post: { gain: at("post_feedforward_layernorm.weight", "post_ffw_norm.weight", [dModel], gain) },
         };
       }),

@@ -9,6 +9,7 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, scaleBy, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights, gatedMlpWeights } from "../weights/llama-names.ts";
 import { stored, storedIn, type WeightSpec } from "../weights/schema.ts";
 import { cappedLogits, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
 
@@ -125,7 +126,7 @@ export const gemma3 = defineArchitecture({
   },
 
   weights(c: Gemma3Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
+    const { dModel, vocabSize } = c;
     const gain = { offset: 1 };
     const tableIn = (model: string): WeightSpec =>
       stored(`${model}.embed_tokens.weight`, [vocabSize, dModel], { gguf: "token_embd.weight" });
@@ -139,24 +140,16 @@ export const gemma3 = defineArchitecture({
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
         const at = storedIn(`${model}.layers.${i}`, `blk.${i}`);
-        const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel], gain) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [c.headDim], gain) },
             kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [c.headDim], gain) },
           },
           ln1Post: { gain: at("post_attention_layernorm.weight", "post_attention_norm.weight", [dModel], gain) },
           ln2: { gain: at("pre_feedforward_layernorm.weight", "ffn_norm.weight", [dModel], gain) },
-          mlp: {
-            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-          },
+          mlp: gatedMlpWeights(at, c),
           ln2Post: { gain: at("post_feedforward_layernorm.weight", "post_ffw_norm.weight", [dModel], gain) },
         };
       }),

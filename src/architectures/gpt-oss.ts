@@ -10,13 +10,14 @@ import { rotary } from "../nn/rotary.ts";
 import { gptOssRouter } from "../nn/routers.ts";
 import { add, clampedGlu, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights } from "../weights/llama-names.ts";
 import { matrices, mxfp4Matrices, stored, storedIn, WeightSpec, whole } from "../weights/schema.ts";
 import {
   ABSENT_WITH_EXPERTS,
   ABSENT_WITHOUT_SHARED,
   defineArchitecture,
+  embeddings,
   type HasWeight,
-  tieEmbedding,
   wantedRows,
 } from "./architecture.ts";
 
@@ -114,10 +115,8 @@ export const gptOss = defineArchitecture({
   },
 
   weights(c: GptOssConfig, has: HasWeight) {
-    const { dModel, vocabSize } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -126,10 +125,7 @@ export const gptOss = defineArchitecture({
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             sinks: at("self_attn.sinks", "attn_sinks.weight", [c.nHeads]),
             ...(c.attentionBias && {
               bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ]),

@@ -7,8 +7,9 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { gatedMlpWeights } from "../weights/llama-names.ts";
 import { stored, storedIn } from "../weights/schema.ts";
-import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * Llama 1, 2 and 3 (arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783) and Mistral (arXiv:2310.06825).
@@ -75,10 +76,8 @@ export const llama = defineArchitecture({
   },
 
   weights(c: LlamaConfig, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel, dFf } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -101,9 +100,7 @@ export const llama = defineArchitecture({
           },
           ln2: { gain: at("post_attention_layernorm.weight", "ffn_norm.weight", [dModel]) },
           mlp: {
-            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
+            ...gatedMlpWeights(at, c),
             ...(c.mlpBias && {
               bGate: at("mlp.gate_proj.bias", "ffn_gate.bias", [dFf]),
               bUp: at("mlp.up_proj.bias", "ffn_up.bias", [dFf]),

@@ -13,8 +13,8 @@ import {
   ABSENT_WITH_EXPERTS,
   ABSENT_WITHOUT_SHARED,
   defineArchitecture,
+  embeddings,
   type HasWeight,
-  tieEmbedding,
   wantedRows,
 } from "./architecture.ts";
 
@@ -90,10 +90,8 @@ export const mixtral = defineArchitecture({
   },
 
   weights(c: MixtralConfig, has: HasWeight) {
-    const { dModel, vocabSize, sparse } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel, sparse } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {

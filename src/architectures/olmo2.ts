@@ -7,8 +7,9 @@ import { rmsNorm, rmsNormAcrossHeads } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights, gatedMlpWeights } from "../weights/llama-names.ts";
 import { stored, storedIn } from "../weights/schema.ts";
-import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * OLMo 2 (arXiv:2501.00656).
@@ -75,10 +76,8 @@ export const olmo2 = defineArchitecture({
   },
 
   weights(c: Olmo2Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -86,19 +85,12 @@ export const olmo2 = defineArchitecture({
         const [dQ, dKv] = [c.nHeads * c.headDim, c.nKvHeads * c.headDim];
         return {
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             qNorm: { gain: at("self_attn.q_norm.weight", "attn_q_norm.weight", [dQ]) },
             kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [dKv]) },
           },
           ln1Post: { gain: at("post_attention_layernorm.weight", "post_attention_norm.weight", [dModel]) },
-          mlp: {
-            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-          },
+          mlp: gatedMlpWeights(at, c),
           ln2Post: { gain: at("post_feedforward_layernorm.weight", "post_ffw_norm.weight", [dModel]) },
         };
       }),

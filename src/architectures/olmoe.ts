@@ -9,13 +9,14 @@ import { rotary } from "../nn/rotary.ts";
 import { qwenRouter } from "../nn/routers.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights } from "../weights/llama-names.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
 import {
   ABSENT_WITH_EXPERTS,
   ABSENT_WITHOUT_SHARED,
   defineArchitecture,
+  embeddings,
   type HasWeight,
-  tieEmbedding,
   wantedRows,
 } from "./architecture.ts";
 
@@ -95,10 +96,8 @@ export const olmoe = defineArchitecture({
   },
 
   weights(c: OlmoeConfig, has: HasWeight) {
-    const { dModel, vocabSize, sparse } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel, sparse } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -109,10 +108,7 @@ export const olmoe = defineArchitecture({
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             // llama.cpp has no biases of this family.
             ...(c.attentionBias && {
               bQ: stored(`${layer}.self_attn.q_proj.bias`, [dQ]),

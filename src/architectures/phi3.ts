@@ -8,7 +8,7 @@ import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import { stored, storedIn } from "../weights/schema.ts";
-import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * Phi-3 and Phi-3.5 (arXiv:2404.14219), Phi-4 (arXiv:2412.08905) and Phi-4-mini (arXiv:2503.01743).
@@ -101,10 +101,8 @@ export const phi3 = defineArchitecture({
   },
 
   weights(c: Phi3Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel, dFf } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {

@@ -12,8 +12,9 @@ import { qwenRouter, type RouterWeights } from "../nn/routers.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
 import type { Value } from "../tape/value.ts";
+import { attentionWeights, gatedMlpWeights } from "../weights/llama-names.ts";
 import { stackedIn, stored, storedIn } from "../weights/schema.ts";
-import { ABSENT_WITH_EXPERTS, defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { ABSENT_WITH_EXPERTS, defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * Qwen1.5-MoE and Qwen2-57B-A14B (arXiv:2407.10671, §2.2.2).
@@ -97,11 +98,9 @@ export const qwen2Moe = defineArchitecture({
   },
 
   weights(c: Qwen2MoeConfig, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
+    const { dModel } = c;
     const { nExperts, dExpert, dShared } = c.sparse;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -112,10 +111,7 @@ export const qwen2Moe = defineArchitecture({
         const attention = {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             ...(c.qkvBias && {
               bQ: at("self_attn.q_proj.bias", "attn_q.bias", [dQ]),
               bK: at("self_attn.k_proj.bias", "attn_k.bias", [dKv]),
@@ -127,11 +123,7 @@ export const qwen2Moe = defineArchitecture({
         if (!c.sparse.layers[i]) {
           return {
             ...attention,
-            mlp: {
-              wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-              wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-              wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-            },
+            mlp: gatedMlpWeights(at, c),
           };
         }
         return {

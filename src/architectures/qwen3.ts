@@ -8,8 +8,9 @@ import { rmsNorm } from "../nn/norm.ts";
 import { rotary } from "../nn/rotary.ts";
 import { add, matmul, selectRows } from "../ops/index.ts";
 import { point, scope } from "../tape/builder.ts";
+import { attentionWeights, gatedMlpWeights } from "../weights/llama-names.ts";
 import { stored, storedIn } from "../weights/schema.ts";
-import { defineArchitecture, type HasWeight, tieEmbedding, wantedRows } from "./architecture.ts";
+import { defineArchitecture, embeddings, type HasWeight, wantedRows } from "./architecture.ts";
 
 /**
  * Qwen3, dense (arXiv:2505.09388).
@@ -71,10 +72,8 @@ export const qwen3 = defineArchitecture({
   },
 
   weights(c: Qwen3Config, has: HasWeight) {
-    const { dModel, dFf, vocabSize } = c;
-    const table = stored("model.embed_tokens.weight", [vocabSize, dModel], { gguf: "token_embd.weight" });
-    const head = stored("lm_head.weight", [vocabSize, dModel], { gguf: "output.weight" });
-    const { embed, unembed } = tieEmbedding(table, head, c.tiedEmbedding, has);
+    const { dModel } = c;
+    const { embed, unembed } = embeddings(c, has);
     return {
       embed,
       blocks: Array.from({ length: c.nLayers }, (_, i) => {
@@ -83,10 +82,7 @@ export const qwen3 = defineArchitecture({
         return {
           ln1: { gain: at("input_layernorm.weight", "attn_norm.weight", [dModel]) },
           attn: {
-            wQ: at("self_attn.q_proj.weight", "attn_q.weight", [dQ, dModel]),
-            wK: at("self_attn.k_proj.weight", "attn_k.weight", [dKv, dModel]),
-            wV: at("self_attn.v_proj.weight", "attn_v.weight", [dKv, dModel]),
-            wO: at("self_attn.o_proj.weight", "attn_output.weight", [dModel, dQ]),
+            ...attentionWeights(at, c),
             // llama.cpp has no biases of this family.
             ...(c.attentionBias && {
               bQ: stored(`model.layers.${i}.self_attn.q_proj.bias`, [dQ]),
@@ -98,11 +94,7 @@ export const qwen3 = defineArchitecture({
             kNorm: { gain: at("self_attn.k_norm.weight", "attn_k_norm.weight", [c.headDim]) },
           },
           ln2: { gain: at("post_attention_layernorm.weight", "ffn_norm.weight", [dModel]) },
-          mlp: {
-            wGate: at("mlp.gate_proj.weight", "ffn_gate.weight", [dFf, dModel]),
-            wUp: at("mlp.up_proj.weight", "ffn_up.weight", [dFf, dModel]),
-            wDown: at("mlp.down_proj.weight", "ffn_down.weight", [dModel, dFf]),
-          },
+          mlp: gatedMlpWeights(at, c),
         };
       }),
       lnFinal: { gain: stored("model.norm.weight", [dModel], { gguf: "output_norm.weight" }) },
