@@ -34,3 +34,9 @@ export interface ModelConfig {
   /** Undefined where positions are not rotary. */
   readonly rope?: RopeConfig;
 }
+
+/** The sizes of sparse layers, for what only models that have some are asked. */
+export function sparseSizes({ sparse }: Pick<ModelConfig, "sparse">): SparseConfig {
+  if (sparse === undefined) throw new Error("the model has no experts");
+  return sparse;
+}

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { norm } from "../ops/index.ts";
 import type { Model } from "../run/model.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -56,7 +57,7 @@ interface Own extends Pick<View<unknown>, "points" | "build"> {
 }
 
 function routedUses({ config }: Model, layer: number, expert: number, k: number): Own {
-  const { dExpert = 0, nExpertsPerToken: nSlots = 0 } = config.sparse ?? {};
+  const { dExpert, nExpertsPerToken: nSlots } = sparseSizes(config);
   const [out, post] = [`blocks.${layer}.experts.out`, `blocks.${layer}.experts.post`];
   return {
     points: [out, post],
@@ -80,7 +81,7 @@ function routedUses({ config }: Model, layer: number, expert: number, k: number)
 }
 
 function sharedUses({ config, tape }: Model, layer: number, k: number): Own {
-  const { dShared = 0 } = config.sparse ?? {};
+  const { dShared } = sparseSizes(config);
   const [added, post, gate] = ["contribution", "post", "gate"].map((part) => `blocks.${layer}.shared.${part}`);
   const isGated = tape.points.has(gate);
   return {

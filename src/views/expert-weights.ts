@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { columnNorms, norm, rowNorms, selectRows, topK } from "../ops/index.ts";
 import type { Model, WeightScope } from "../run/model.ts";
 import { input } from "../tape/builder.ts";
@@ -42,9 +43,9 @@ const INPUTS = ["wGate", "wUp"] as const;
 /** `k`: how many neurons and experts to list. */
 export async function expertInWeights(model: Model, place: ExpertPlace, k: number): Promise<ExpertInWeights> {
   const { bindings, config } = model;
-  const { dModel, sparse } = config;
+  const { dModel } = config;
   const { layer, expert } = place;
-  const { nExperts = 0, dExpert = 0, dShared = 0 } = sparse ?? {};
+  const { nExperts, dExpert, dShared } = sparseSizes(config);
   const nNeurons = expert === undefined ? dShared : dExpert;
   const nSimilar = expert === undefined ? 0 : Math.min(k + 1, nExperts);
   const name = (part: string): string => `blocks.${layer}.${expert === undefined ? "shared" : "experts"}.${part}`;
@@ -104,10 +105,10 @@ export async function expertInWeights(model: Model, place: ExpertPlace, k: numbe
 /** A matrix of the shared expert, or the rows of one expert in the stack of all. */
 function matrixOf(model: Model, { weight }: WeightScope, name: string, { expert }: ExpertPlace): Value {
   if (expert === undefined) return weight(name);
-  const { dModel, sparse } = model.config;
+  const { dModel } = model.config;
   const rows = name.endsWith("wDown")
     ? input("outputs", "int", [dModel])
-    : input("neurons", "int", [sparse?.dExpert ?? 0]);
+    : input("neurons", "int", [sparseSizes(model.config).dExpert]);
   return expertRows(model, name, rows);
 }
 

@@ -1,5 +1,6 @@
 /** The experts of a sparse layer as writers to the residual stream: those that the position's token went to, and the shared one. */
 
+import { sparseSizes } from "../config/model-config.ts";
 import { matmul, matmulTransposed, mul, selectRows, sum } from "../ops/index.ts";
 import type { Model } from "../run/model.ts";
 import type { Run } from "../run/result.ts";
@@ -10,7 +11,8 @@ import { along, asRead, type Component, type Label, type Output, type Writer } f
 
 /** Each chosen expert whole, its bias included, times its weight. */
 export function expertsWriter({ config }: Model, layer: number): Writer {
-  const { dModel, nExpertsPerToken } = sizesOf(config);
+  const { dModel } = config;
+  const { nExpertsPerToken } = sparseSizes(config);
   const { out, weights, indices } = pointsOf(layer);
   return {
     points: [out, weights, indices],
@@ -29,7 +31,8 @@ export function expertsWriter({ config }: Model, layer: number): Writer {
 
 /** The neurons of the chosen experts, times the experts' weights: the `nNamed` largest of the layer each, the others as one. */
 export function expertNeuronsWriter(model: Model, layer: number, nNamed: number): Writer {
-  const { dModel, dExpert, nExpertsPerToken } = sizesOf(model.config);
+  const { dModel } = model.config;
+  const { dExpert, nExpertsPerToken } = sparseSizes(model.config);
   const { post, weights, indices } = pointsOf(layer);
   const wDown = `blocks.${layer}.experts.wDown`;
   const k = Math.min(nNamed, dExpert);
@@ -72,7 +75,7 @@ function neuronsOf(layer: number, expert: number, name: string, output: Output, 
 
 /** The biases of the chosen experts, times their weights. */
 export function expertBiasesWriter(model: Model, layer: number): Writer {
-  const { nExpertsPerToken } = sizesOf(model.config);
+  const { nExpertsPerToken } = sparseSizes(model.config);
   const { weights, indices } = pointsOf(layer);
   const bDown = `blocks.${layer}.experts.bDown`;
   return {
@@ -95,7 +98,7 @@ export function expertBiasesWriter(model: Model, layer: number): Writer {
 
 /** The neurons of the shared expert, times its gate where it has one: the `nNamed` largest each, the others as one. */
 export function sharedNeuronsWriter({ config, tape }: Model, layer: number, nNamed: number): Writer {
-  const { dShared } = sizesOf(config);
+  const { dShared } = sparseSizes(config);
   const [post, gate, wDown] = ["post", "gate", "wDown"].map((part) => `blocks.${layer}.shared.${part}`);
   const k = Math.min(nNamed, dShared);
   const points = tape.points.has(gate) ? [post, gate] : [post];
@@ -165,9 +168,4 @@ function pointsOf(layer: number) {
   const [out, post] = ["out", "post"].map((part) => `blocks.${layer}.experts.${part}`);
   const [weights, indices] = ["weights", "indices"].map((part) => `blocks.${layer}.router.${part}`);
   return { out, post, weights, indices };
-}
-
-function sizesOf({ dModel, sparse }: Model["config"]) {
-  if (sparse === undefined) throw new Error("the model has no experts");
-  return { dModel, ...sparse };
 }

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { RequestError } from "../errors.ts";
 import { beforeNorm } from "../nn/norm.ts";
 import { selectColumns, selectRows } from "../ops/index.ts";
@@ -45,12 +46,12 @@ export function neuronInputs(
   { config }: Pick<Model, "config">,
   { index, expert }: NeuronPart,
 ): Record<string, Int32Array> {
-  const { dModel, sparse } = config;
+  const { dModel } = config;
   if (expert === undefined) return { neuron: Int32Array.of(index) };
   return {
     neuron: Int32Array.of(index),
     expert: Int32Array.of(expert),
-    neuronRow: Int32Array.of(expert * (sparse?.dExpert ?? 0) + index),
+    neuronRow: Int32Array.of(expert * sparseSizes(config).dExpert + index),
     expertRows: rowsOf(expert, dModel),
   };
 }

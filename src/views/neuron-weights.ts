@@ -1,5 +1,6 @@
 /** What a neuron's weights alone say: which directions excite it, what it writes, and which neurons are like it. */
 
+import { sparseSizes } from "../config/model-config.ts";
 import { matmul, mul, norm, topK } from "../ops/index.ts";
 import type { Model, WeightScope } from "../run/model.ts";
 import { input } from "../tape/builder.ts";
@@ -146,12 +147,12 @@ function searchedParts(model: Model, part: NeuronPart): NeuronPart[] {
 
 /** Input rows [n, dModel] and output columns [dModel, n] of the neurons of an MLP or an expert. */
 function weightsOf(model: Model, scope: WeightScope, part: NeuronPart, w: string) {
-  const { dFf, dModel, sparse } = model.config;
+  const { dFf, dModel } = model.config;
   if (part.expert === undefined) {
-    const nNeurons = part.group === "shared" ? (sparse?.dShared ?? 0) : dFf;
+    const nNeurons = part.group === "shared" ? sparseSizes(model.config).dShared : dFf;
     return { inputs: scope.weight(ofPart(part, w)), outputs: scope.weight(ofPart(part, "wDown")), nNeurons };
   }
-  const nNeurons = sparse?.dExpert ?? 0;
+  const nNeurons = sparseSizes(model.config).dExpert;
   return {
     inputs: expertRows(model, ofPart(part, w), input("expertNeurons", "int", [nNeurons])),
     outputs: expertRows(model, ofPart(part, "wDown"), input("expertRows", "int", [dModel])),
@@ -161,7 +162,7 @@ function weightsOf(model: Model, scope: WeightScope, part: NeuronPart, w: string
 
 /** The inputs that `weightsOf` declares beyond those of the neuron itself. */
 function searchInputs({ config }: Model, { expert }: NeuronPart): Record<string, Int32Array> {
-  return expert === undefined ? {} : { expertNeurons: rowsOf(expert, config.sparse?.dExpert ?? 0) };
+  return expert === undefined ? {} : { expertNeurons: rowsOf(expert, sparseSizes(config).dExpert) };
 }
 
 function summary(name: string, row: Value, k: number): Record<string, Value> {

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { RequestError } from "../errors.ts";
 import { mergeHeads, selectColumns } from "../ops/index.ts";
 import { isChat, type Prompt } from "../run/chat.ts";
@@ -143,7 +144,7 @@ function whereChosen(
   columns: ReadonlyMap<string, string>,
 ): View<Activation[]> {
   const [indices, weights] = ["indices", "weights"].map((name) => `blocks.${part.layer}.router.${name}`);
-  const { nExpertsPerToken = 0, dExpert = 0 } = config.sparse ?? {};
+  const { nExpertsPerToken, dExpert } = sparseSizes(config);
   const places = Int32Array.from({ length: nExpertsPerToken }, (_, slot) => slot * dExpert + part.index);
   return {
     key: `expert neuron ${[...columns.values()]}`,

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { matmulIndexed, mergeHeads, mul, selectColumns, selectRows } from "../ops/index.ts";
 import { type Positions, resolvePositions } from "../points/read-spec.ts";
 import type { Model, WeightScope } from "../run/model.ts";
@@ -66,7 +67,7 @@ function firingInMlp({ config }: Pick<Model, "config">, layer: number, positions
 }
 
 function firingInExperts(model: Pick<Model, "config">, layer: number, positions: Positions, n: number): LayerView {
-  const { nExpertsPerToken = 0, dExpert = 0, dShared = 0 } = model.config.sparse ?? {};
+  const { nExpertsPerToken, dExpert, dShared } = sparseSizes(model.config);
   const [post, indices] = [`blocks.${layer}.experts.post`, `blocks.${layer}.router.indices`];
   const shared = `blocks.${layer}.shared.post`;
   const name = (part: string): string => `neurons.${layer}.${part}`;
@@ -156,7 +157,7 @@ function outputsOf(model: Model, { weight }: WeightScope, { name, layer, part, n
       ? // A neuron alone of its expert, so that of a stack of matrices one column each is made.
         mergeHeads(
           matmulIndexed(
-            input(`${name} neurons`, "float", [n, 1, model.config.sparse?.dExpert ?? 0]),
+            input(`${name} neurons`, "float", [n, 1, sparseSizes(model.config).dExpert]),
             wDown,
             input(`${name} experts`, "int", [n, 1]),
           ),
@@ -170,7 +171,7 @@ function outputInputs({ config }: Model, { name, part, neurons }: Group) {
   if (part !== "experts") {
     return { ints: { [`${name} neurons`]: Int32Array.from(neurons, ({ neuron }) => neuron) }, floats: {} };
   }
-  const dExpert = config.sparse?.dExpert ?? 0;
+  const { dExpert } = sparseSizes(config);
   const alone = new Float32Array(neurons.length * dExpert);
   for (const [i, { neuron }] of neurons.entries()) alone[i * dExpert + neuron] = 1;
   const experts = Int32Array.from(neurons, ({ expert }) => Number(expert));

@@ -1,5 +1,6 @@
 /** What the routers of sparse layers did with each token of a text, reduced where the model runs. */
 
+import { sparseSizes } from "../config/model-config.ts";
 import { entropy, mul, norm, softmax, sum, takeAlong, topK } from "../ops/index.ts";
 import type { Model } from "../run/model.ts";
 import type { Run } from "../run/result.ts";
@@ -58,7 +59,7 @@ interface LayerView extends Pick<View<unknown>, "points" | "build"> {
 }
 
 function layerView({ tape, config }: Pick<Model, "tape" | "config">, layer: number): LayerView {
-  const { nExperts = 0, nExpertsPerToken = 0 } = config.sparse ?? {};
+  const { nExperts, nExpertsPerToken } = sparseSizes(config);
   const point = (name: string): string => `blocks.${layer}.${name}`;
   const output = (name: string): string => `router.${layer}.${name}`;
   const has = (name: string): boolean => tape.points.has(point(name));

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { divide, matmul, norm, selectRows, splitHeads, topK } from "../ops/index.ts";
 import type { Model } from "../run/model.ts";
 import { input } from "../tape/builder.ts";
@@ -33,7 +34,7 @@ export interface RouterWeights {
 /** The router of one layer by its weights alone. */
 export async function routerWeights(model: Model, layer: number): Promise<Report<RouterWeights>> {
   sparseLayers("router", model, [layer]);
-  const { nExperts = 0, nExpertsPerToken = 0 } = model.config.sparse ?? {};
+  const { nExperts, nExpertsPerToken } = sparseSizes(model.config);
   const name = (part: string): string => `blocks.${layer}.router.${part}`;
   const biases = ["bRouter", "selectionBias"].filter((part) => model.bindings.weights.has(name(part)));
   const nNearest = Math.min(2, nExperts);

@@ -1,3 +1,4 @@
+import { sparseSizes } from "../config/model-config.ts";
 import { RequestError } from "../errors.ts";
 import type { Prompt } from "../run/chat.ts";
 import type { Model } from "../run/model.ts";
@@ -73,7 +74,7 @@ export async function router(model: Model, text: Prompt, options: RouterOptions 
   const parts = await attribute("router", model, tokens, { ...runOptions, of, position, kinds: ["expert", "shared"] });
   const view = routerRows(model, layers);
   const rows = view.present(await model.runDerived(tokens, view, { ...runOptions, logits: "none" }));
-  const { nExperts = 0, nExpertsPerToken = 0 } = model.config.sparse ?? {};
+  const { nExperts, nExpertsPerToken } = sparseSizes(model.config);
   const data: Router = {
     ...{ tokens: showTokens(model, tokens), position: parts.position, nExperts, nExpertsPerToken },
     ...{ label: parts.label, value: parts.value },
